@@ -1,0 +1,41 @@
+"""Tables for people: Markdown for Dagster's metadata, and short forms of numbers and times."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+LONGEST_CELL = 60
+
+
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; what came from outside cannot break out of its cell."""
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
+    lines += ["| " + " | ".join(plain_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def plain_cell(value: Any) -> str:
+    """A value as one cell of Markdown: short, on one line, without markup of its own."""
+    text = short(value)
+    text = "".join(
+        " " if character in "\r\n\t" else character for character in text if character.isprintable() or character in "\r\n\t"
+    )
+    if len(text) > LONGEST_CELL:
+        text = text[: LONGEST_CELL - 1] + "…"
+    for sign in "\\`|*_[]<>!#":
+        text = text.replace(sign, f"&#{ord(sign)};")
+    return text
+
+
+def short(value: Any) -> str:
+    """A value in few characters: four significant digits, minutes for times, a dash for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return str(value)
