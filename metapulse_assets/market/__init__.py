@@ -1,0 +1,1 @@
+"""The market: which tokens are tracked, what the vendors say of them, and their candles."""

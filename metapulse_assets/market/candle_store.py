@@ -1,0 +1,173 @@
+"""Reading and writing candles. A candle is stored once: whoever comes first stays, and nothing rewrites it."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import numpy as np
+import sqlalchemy as sa
+
+from metapulse_assets.market.candle_building import (
+    CLOSE_GRACE,
+    FIVE_MINUTES,
+    candle_of_snapshot,
+    candles_from_snapshots,
+    roll_up,
+)
+from metapulse_assets.market.tables import candles, token_metrics, tokens
+from metapulse_assets.market.timeframes import TIMEFRAMES, Timeframe
+from metapulse_assets.platform.bulk import Array, Columns, read_columns, to_datetime64, write_columns
+from metapulse_assets.platform.day_partitions import days_of, ensure_days
+from metapulse_assets.platform.progress import progress_of, set_progress
+
+# Timeframes whose candles lie in one partition a UTC day; 1d candles are few and lie in one table.
+DAY_PARTITIONED = ("5m", "1h")
+# After a pause longer than this, vendors are asked for the candles in between.
+LONGEST_PAUSE_IN_CANDLES = 2
+# Snapshots older than this are no longer turned into candles: history from a vendor is better by then.
+OLDEST_SNAPSHOTS = timedelta(days=1)
+
+
+def insert_candles(connection: sa.Connection, timeframe: str, columns: Columns, source: str, recorded_at: datetime) -> int:
+    """Store candles that are not there yet; returns how many that were. Adds `recorded_at`, `timeframe` and `source`."""
+    if not len(columns["token_id"]):
+        return 0
+    if timeframe in DAY_PARTITIONED:
+        ensure_days(connection, f"candles_{timeframe}", days_of(columns["opened_at"]))
+    return write_columns(
+        connection,
+        candles,
+        {**columns, "recorded_at": recorded_at, "timeframe": timeframe, "source": source},
+        conflict="keep",
+    )
+
+
+def read_candles(
+    connection: sa.Connection,
+    timeframe: str,
+    start: datetime,
+    end: datetime,
+    token_ids: Collection[int] | None = None,
+) -> Columns:
+    """Candles opened in [start, end), sorted by token and time: token_id, opened_at, available_at, open … volume_usd."""
+    statement = sa.select(
+        candles.c.token_id,
+        candles.c.opened_at,
+        candles.c.available_at,
+        candles.c.open,
+        candles.c.high,
+        candles.c.low,
+        candles.c.close,
+        candles.c.volume_usd,
+    ).where(candles.c.timeframe == timeframe, candles.c.opened_at >= start, candles.c.opened_at < end)
+    if token_ids is not None:
+        statement = statement.where(candles.c.token_id.in_([int(token_id) for token_id in token_ids]))
+    rows = read_columns(connection, statement)
+    order = np.lexsort((rows["opened_at"], rows["token_id"]))
+    return {name: values[order] for name, values in rows.items()}
+
+
+def build_from_snapshots(connection: sa.Connection, as_of: datetime) -> int:
+    """Store the 5-minute candles that have closed since the last time, out of the snapshots; returns how many."""
+    timeframe = TIMEFRAMES["5m"]
+    end = timeframe.floor(as_of)
+    oldest = timeframe.floor(as_of - OLDEST_SNAPSHOTS)
+    start = max(progress_of(connection, "candles:5m") or oldest, oldest)
+    if start >= end:
+        return 0
+    snapshots = _snapshots(connection, start, end, as_of)
+    slot_of = candle_of_snapshot(snapshots["observed_at"])
+    previous = read_candles(connection, "5m", start - timeframe.interval, end)
+    stored = 0
+    for slot in np.unique(slot_of):
+        built = candles_from_snapshots({k: v[slot_of == slot] for k, v in snapshots.items()}, previous, to_datetime64(as_of))
+        stored += insert_candles(connection, "5m", built, "snapshots", as_of)
+        previous = {name: np.concatenate((previous[name], built[name])) for name in ("token_id", "opened_at", "close")}
+    set_progress(connection, "candles:5m", end)
+    return stored
+
+
+def roll_up_closed(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> int:
+    """Store the candles of a timeframe that have closed since the last time, out of finer ones; returns how many."""
+    end = timeframe.floor(as_of)
+    start = progress_of(connection, f"candles:{timeframe.name}")
+    set_progress(connection, f"candles:{timeframe.name}", end)
+    if start is None or start >= end:
+        # A first run has only part of the span that just closed; a vendor's history covers it.
+        return 0
+    return roll_up_span(connection, timeframe, start, end, as_of)
+
+
+def roll_up_span(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime, recorded_at: datetime) -> int:
+    """Store the candles of a timeframe that opened in [start, end), for tokens seen through the whole of each."""
+    assert timeframe.finer is not None  # noqa: S101 - callers pass timeframes that can be rolled up
+    finer = read_candles(connection, timeframe.finer, start - timeframe.interval, end)
+    whole = _spans_seen_whole(connection, finer, timeframe)
+    within = finer["opened_at"] >= to_datetime64(start)
+    rolled = roll_up({k: v[within & whole] for k, v in finer.items()}, np.timedelta64(timeframe.interval))
+    return insert_candles(connection, timeframe.name, rolled, "rollup", recorded_at)
+
+
+def tokens_with_candles(connection: sa.Connection, timeframe: str, token_ids: Collection[int], since: datetime) -> set[int]:
+    """Which of the tokens have any candle of this timeframe since a moment."""
+    rows = connection.execute(
+        sa.select(candles.c.token_id)
+        .distinct()
+        .where(
+            candles.c.timeframe == timeframe,
+            candles.c.opened_at >= since,
+            candles.c.token_id.in_(list(token_ids)),
+        )
+    )
+    return {row.token_id for row in rows}
+
+
+def paused_since(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> datetime | None:
+    """Since when no candle of this timeframe was made, if that is longer than a missed tick explains."""
+    through = progress_of(connection, f"candles:{timeframe.name}")
+    if through and as_of - through > (LONGEST_PAUSE_IN_CANDLES + 1) * timeframe.interval:
+        return through
+    return None
+
+
+def _snapshots(connection: sa.Connection, start: datetime, end: datetime, as_of: datetime) -> Columns:
+    grace = timedelta(seconds=int(CLOSE_GRACE / np.timedelta64(1, "s")))
+    return read_columns(
+        connection,
+        sa.select(
+            token_metrics.c.token_id,
+            token_metrics.c.observed_at,
+            token_metrics.c.price_usd,
+            token_metrics.c.volume_m5_usd,
+            token_metrics.c.buys_m5,
+            token_metrics.c.sells_m5,
+        ).where(
+            token_metrics.c.observed_at >= start + grace,
+            token_metrics.c.observed_at < end + grace,
+            token_metrics.c.recorded_at <= as_of,
+        ),
+    )
+
+
+def _spans_seen_whole(connection: sa.Connection, finer: Columns, timeframe: Timeframe) -> Array:
+    """For each finer candle: whether its token was already known when the longer candle around it began."""
+    interval = np.timedelta64(timeframe.interval).astype("timedelta64[us]").astype(np.int64)
+    micros = finer["opened_at"].astype(np.int64)
+    began = micros // interval * interval
+    first_seen = {
+        row.token_id: row.first_recorded_at
+        for row in connection.execute(
+            sa.select(tokens.c.token_id, tokens.c.first_recorded_at).where(
+                tokens.c.token_id.in_([int(token_id) for token_id in np.unique(finer["token_id"])])
+            )
+        )
+    }
+    known = np.array(
+        [to_datetime64(first_seen[token_id]).astype(np.int64) for token_id in finer["token_id"].tolist()], np.int64
+    )
+    earliest: dict[int, int] = {}
+    for token_id, opened in zip(finer["token_id"].tolist(), micros.tolist(), strict=True):
+        earliest.setdefault(token_id, opened)
+    first_candle = np.array([earliest[token_id] for token_id in finer["token_id"].tolist()], np.int64)
+    five_minutes = FIVE_MINUTES.astype(np.int64)
+    whole: Array = (known <= began) | (first_candle < began + five_minutes)
+    return whole
