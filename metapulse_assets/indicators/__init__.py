@@ -1,0 +1,1 @@
+"""Technical indicators over many tokens at once, and the analyses made of them."""

@@ -1,0 +1,186 @@
+"""From candles to rows of `technical_analyses`: each row knows only what was usable when its candle was.
+
+The chain of a UTC day begins a fixed number of days before it (`anchor_of`) and runs to the day's end. So every row depends
+on a bounded, known span of candles, and a tick that goes on from a cached state and a backfill that starts at the anchor
+give the same bits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+
+from metapulse_assets.indicators.analysis import Recommendation, Trend, analyse
+from metapulse_assets.indicators.bars import bar_positions, bars_from_rows
+from metapulse_assets.indicators.kernel import State, Values, compute
+from metapulse_assets.platform.bulk import Array, Columns
+from metapulse_assets.platform.day_partitions import day_start
+
+# The slowest indicator needs 800 candles before it may be used (EMA 200); these spans hold at least that many.
+WARM_UP = {"5m": timedelta(days=3), "1h": timedelta(days=34), "1d": timedelta(days=801)}
+TREND_LABELS = tuple(trend.label for trend in Trend)
+RECOMMENDATION_LABELS = tuple(recommendation.label for recommendation in Recommendation)
+STORED_VALUES = (
+    *("obv", "rsi_14", "macd", "macd_signal", "sma_20", "sma_50", "ema_12", "ema_26", "ema_50", "ema_200"),
+    *("bb_upper", "bb_lower", "atr_14", "adx_14", "plus_di_14", "minus_di_14", "stoch_k", "stoch_d", "roc_10", "mom_10"),
+    *("support_20", "resistance_20"),
+)
+# Tokens whose candles are worked on together: bounds the memory of a rebuild.
+TOKENS_AT_A_TIME = 2_000
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Rows for the candles that came in time, and where each token's chain stands after its last candle."""
+
+    rows: Columns
+    token_ids: Array
+    last_opened_at: Array
+    state: State
+
+
+def anchor_of(timeframe: str, day: date) -> datetime:
+    """Where the chain of a day begins."""
+    return day_start(day) - WARM_UP[timeframe]
+
+
+def came_late(candles: Columns) -> Array:
+    """Which candles (sorted by token and time) became usable only after a newer one of their token."""
+    tokens, available = candles["token_id"], candles["available_at"].astype(np.int64)
+    in_order = (np.diff(available) >= 0) | (np.diff(tokens) != 0)
+    if in_order.all():
+        return np.zeros(len(tokens), bool)
+    # The earliest availability among the candles after each one: a running minimum from the end, restarted at each token.
+    backwards = np.where(
+        np.isin(np.arange(len(tokens)), _token_ends(tokens)), np.iinfo(np.int64).max, np.append(available[1:], 0)
+    )
+    late: Array = available > _running_minimum_backwards(backwards, tokens)
+    return late
+
+
+def split_tokens(candles: Columns, tokens_at_a_time: int = TOKENS_AT_A_TIME) -> Iterator[Columns]:
+    """The candles of some tokens at a time."""
+    ends = _token_ends(candles["token_id"]) + 1
+    start = 0
+    for end in [*ends[tokens_at_a_time - 1 : -1 : tokens_at_a_time].tolist(), len(candles["token_id"])]:
+        if end > start:
+            yield {name: values[start:end] for name, values in candles.items()}
+        start = end
+
+
+def run_chain(candles: Columns, interval: timedelta, state: State | None = None, previous: Array | None = None) -> Chain:
+    """Run the kernel over candles sorted by token and time, in which none came late, and make a row of each.
+
+    `state`, `previous`: where each token's chain stood and its last candle's opening (epoch s), one entry a token.
+    """
+    token_ids, index = np.unique(candles["token_id"], return_inverse=True)
+    opened = candles["opened_at"].astype(np.int64) / 1e6
+    bars = bars_from_rows(
+        index,
+        opened,
+        candles["open"],
+        candles["high"],
+        candles["low"],
+        candles["close"],
+        candles["volume_usd"],
+        interval.total_seconds(),
+        len(token_ids),
+        previous,
+    )
+    values, after = compute(bars, state)
+    place = bar_positions(index)
+    last = _token_ends(candles["token_id"])
+    return Chain(_rows(candles, values, place, index), token_ids, candles["opened_at"][last], after)
+
+
+def analyse_from_anchor(candles: Columns, interval: timedelta) -> Chain:
+    """Rows for all candles from the anchor on, each using only candles that were usable when its own was.
+
+    A candle that came late gives no row: nobody could have acted on it. It takes part in the rows of all candles that became
+    usable after it did.
+    """
+    late = came_late(candles)
+    if not late.any():
+        return run_chain(candles, interval)
+    affected = np.isin(candles["token_id"], np.unique(candles["token_id"][late]))
+    on_time = _pick(candles, ~affected)
+    chains = [run_chain(on_time, interval)] if len(on_time["token_id"]) else []
+    for token_id in np.unique(candles["token_id"][affected]):
+        mine = candles["token_id"] == token_id
+        chains.append(_analyse_with_late(_pick(candles, mine), late[mine], interval))
+    return _merge(chains)
+
+
+def _analyse_with_late(candles: Columns, late: Array, interval: timedelta) -> Chain:
+    """One token's candles, some of them late: a pass for each span of time between two late arrivals."""
+    arrivals = np.unique(candles["available_at"][late])
+    bounds = np.concatenate(([np.datetime64(-(2**62), "us")], arrivals, [np.datetime64(2**62, "us")]))
+    chain: Chain | None = None
+    parts: list[Columns] = []
+    for begin, end in pairwise(bounds):
+        usable = ~late | (candles["available_at"] <= begin)
+        chain = run_chain(_pick(candles, usable), interval)
+        in_span = (candles["available_at"] >= begin) & (candles["available_at"] < end) & ~late
+        parts.append(_pick(chain.rows, in_span[usable]))
+    assert chain is not None  # noqa: S101 - bounds holds at least two moments
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.argsort(rows["opened_at"])
+    return Chain(_pick(rows, order), chain.token_ids, chain.last_opened_at, chain.state)
+
+
+def _rows(candles: Columns, values: Values, place: Array, index: Array) -> Columns:
+    flat = values.at(place, index)
+    bar_count = values.bar_count[place, index]
+    reading = analyse(flat, bar_count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        volume_ratio = np.where(flat["volume_mean_20"] > 0, candles["volume_usd"] / flat["volume_mean_20"], np.nan)
+    return {
+        "token_id": candles["token_id"],
+        "opened_at": candles["opened_at"],
+        "available_at": candles["available_at"],
+        "close": candles["close"],
+        "bar_count": bar_count,
+        **{name: flat[name] for name in STORED_VALUES},
+        "volume_ratio_20": volume_ratio,
+        "trend_strength": reading.trend_strength,
+        "confidence": reading.confidence,
+        "trend": reading.trend,
+        "recommendation": reading.recommendation,
+    }
+
+
+def _merge(chains: list[Chain]) -> Chain:
+    rows = {name: np.concatenate([chain.rows[name] for chain in chains]) for name in chains[0].rows}
+    state = chains[0].state
+    for chain in chains[1:]:
+        state = state.concat(chain.state)
+    return Chain(
+        rows,
+        np.concatenate([chain.token_ids for chain in chains]),
+        np.concatenate([chain.last_opened_at for chain in chains]),
+        state,
+    )
+
+
+def _pick(columns: Columns, chosen: Array) -> Columns:
+    return {name: values[chosen] for name, values in columns.items()}
+
+
+def _token_ends(tokens: Array) -> Array:
+    """Position of each token's last row."""
+    if not len(tokens):
+        return np.empty(0, np.intp)
+    return np.append(np.flatnonzero(np.diff(tokens)), len(tokens) - 1)
+
+
+def _running_minimum_backwards(values: Array, tokens: Array) -> Array:
+    """For each row the minimum of `values` from it to its token's last row."""
+    result = values.copy()
+    ends = _token_ends(tokens)
+    start = 0
+    for end in ends.tolist():
+        result[start : end + 1] = np.minimum.accumulate(values[start : end + 1][::-1])[::-1]
+        start = end + 1
+    return result
