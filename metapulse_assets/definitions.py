@@ -1,0 +1,40 @@
+"""The whole of MetaPulse as Dagster sees it: the domains' definitions merged, nothing computed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from metapulse_assets.automation import jobs_and_schedules
+from metapulse_assets.indicators import assets as indicator_assets
+from metapulse_assets.indicators.checks import indicator_checks
+from metapulse_assets.market import assets as market_assets
+from metapulse_assets.market.checks import market_checks
+from metapulse_assets.platform.console_log import console_logger
+from metapulse_assets.platform.runtime import Platform
+from metapulse_assets.platform.settings import get_settings
+from metapulse_assets.signals import assets as signal_assets
+from metapulse_assets.signals.checks import signal_checks
+
+DOMAINS = (market_assets, indicator_assets, signal_assets)
+
+
+def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions; `resources` take the place of those of the same name, as tests do with `platform`."""
+    settings = get_settings()
+    jobs, schedules = jobs_and_schedules(settings)
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(DOMAINS),
+        asset_checks=[*market_checks(), *indicator_checks(), *signal_checks()],
+        jobs=jobs,
+        schedules=schedules,
+        resources={"platform": Platform(settings), **(resources or {})},
+        executor=dg.in_process_executor,
+        loggers={"console": console_logger},
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `workspace.yaml` loads."""
+    return build_defs()

@@ -1,0 +1,113 @@
+"""Whether the signals can be relied upon: ranges, inputs that exist, no repetition."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+import sqlalchemy as sa
+
+from metapulse_assets.indicators.tables import technical_analyses
+from metapulse_assets.market.tables import token_metrics
+from metapulse_assets.platform.progress import progress_of
+from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
+from metapulse_assets.signals.selection import DUPLICATE_PRICE_SHARE, DUPLICATE_SECONDS, MAX_PER_TOKEN_AND_MOMENT
+from metapulse_assets.signals.tables import risk_assessments, signals, technical_signals
+
+
+def _rest_on_analyses(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """Each hit's candle was analysed, at the very price that the hit names."""
+    t, a = technical_signals.c, technical_analyses.c
+    in_span = sa.and_(t.opened_at >= start, t.opened_at < end)
+    analysed = sa.exists().where(
+        a.opened_at == t.opened_at, a.token_id == t.token_id, a.timeframe == t.timeframe, a.close == t.price_usd
+    )
+    total = connection.execute(sa.select(sa.func.count()).where(in_span)).scalar_one()
+    unfounded = connection.execute(sa.select(sa.func.count()).where(in_span, sa.not_(analysed))).scalar_one()
+    return Finding(unfounded == 0, {"hits": total, "without an analysis": unfounded})
+
+
+def _everybody_assessed(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """Each token with a snapshot in a day has an assessment of that day."""
+    m, r = token_metrics.c, risk_assessments.c
+    done = progress_of(connection, "risk_assessments")
+    if done is None:
+        return Finding(True, {"tokens": 0})
+    seen = (
+        sa.select(m.token_id, sa.func.date_trunc("day", m.observed_at, "UTC").label("day"))
+        .distinct()
+        .where(m.observed_at >= start, m.observed_at < min(end, done))
+        .subquery()
+    )
+    assessed = sa.exists().where(
+        r.token_id == seen.c.token_id, r.observed_at >= seen.c.day, r.observed_at < seen.c.day + timedelta(days=1)
+    )
+    total = connection.execute(sa.select(sa.func.count()).select_from(seen)).scalar_one()
+    missing = connection.execute(sa.select(sa.func.count()).select_from(seen).where(sa.not_(assessed))).scalar_one()
+    return Finding(missing == 0, {"tokens": total, "not assessed": missing})
+
+
+def _no_repetition(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """No signal repeats one of the same token, rule and direction at nearly the same price shortly before."""
+    earlier = signals.alias("earlier")
+    s = signals.c
+    same_topic = sa.and_(
+        earlier.c.token_id == s.token_id,
+        earlier.c.kind == s.kind,
+        earlier.c.rule == s.rule,
+        earlier.c.direction == s.direction,
+        earlier.c.signal_id != s.signal_id,
+    )
+    shortly_before = sa.and_(
+        earlier.c.emitted_at < s.emitted_at,
+        earlier.c.emitted_at > s.emitted_at - timedelta(seconds=DUPLICATE_SECONDS),
+    )
+    same_price = sa.func.abs(earlier.c.price_usd - s.price_usd) < (DUPLICATE_PRICE_SHARE - 1e-9) * earlier.c.price_usd
+    in_span = sa.and_(s.opened_at >= start, s.opened_at < end)
+    repeated = connection.execute(
+        sa.select(sa.func.count()).where(in_span, sa.exists().where(same_topic, shortly_before, same_price))
+    ).scalar_one()
+    crowded = connection.execute(
+        sa.select(sa.func.count()).select_from(
+            sa.select(s.token_id)
+            .where(in_span)
+            .group_by(s.token_id, s.emitted_at)
+            .having(sa.func.count() > MAX_PER_TOKEN_AND_MOMENT)
+            .subquery()
+        )
+    ).scalar_one()
+    return Finding(
+        repeated == 0 and crowded == 0,
+        {"repeated": repeated, f"moments with more than {MAX_PER_TOKEN_AND_MOMENT} signals of a token": crowded},
+    )
+
+
+def signal_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks of this domain."""
+    return [
+        checks_of(
+            technical_signals,
+            [
+                values_check(technical_signals, "opened_at"),
+                TableCheck(
+                    "rest_on_analyses",
+                    "Each hit's candle was analysed, at the price that the hit names.",
+                    _rest_on_analyses,
+                ),
+            ],
+        ),
+        checks_of(
+            risk_assessments,
+            [
+                values_check(risk_assessments, "observed_at"),
+                TableCheck("everybody_assessed", "Each token seen in a day is assessed that day.", _everybody_assessed),
+            ],
+        ),
+        checks_of(
+            signals,
+            [
+                values_check(signals, "opened_at"),
+                TableCheck(
+                    "no_repetition", "No signal repeats a recent one, and no token has too many at once.", _no_repetition
+                ),
+            ],
+        ),
+    ]

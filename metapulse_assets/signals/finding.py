@@ -1,0 +1,101 @@
+"""Keeping `technical_signals` in step with the analyses: what the rules find on each closed candle."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from psycopg.types.json import Jsonb
+
+from metapulse_assets.indicators.bars import MAX_GAP_INTERVALS
+from metapulse_assets.indicators.tables import technical_analyses
+from metapulse_assets.market.timeframes import Timeframe
+from metapulse_assets.platform.bulk import Columns, driver, from_datetime64, read_columns, to_datetime64
+from metapulse_assets.platform.day_partitions import day_bounds, day_start, days_of, ensure_days, utc_day
+from metapulse_assets.platform.progress import progress_of, set_progress
+from metapulse_assets.signals.analysed_candles import VALUE_COLUMNS
+from metapulse_assets.signals.tables import technical_signals
+from metapulse_assets.signals.technical import find_rule_hits
+
+COLUMNS = (
+    *("opened_at", "token_id", "timeframe", "rule", "available_at", "direction", "strength", "confidence"),
+    *("price_usd", "atr_usd", "inputs"),
+)
+
+
+def find_new(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> int:
+    """Apply the rules to the candles analysed since the last call; returns how many hits are stored."""
+    mark = f"technical_signals:{timeframe.name}"
+    end = timeframe.floor(as_of)
+    start = progress_of(connection, mark) or day_start(utc_day(as_of))
+    found = _find(connection, timeframe, start, end) if start < end else 0
+    set_progress(connection, mark, max(start, end))
+    return found
+
+
+def find_again(connection: sa.Connection, timeframe: Timeframe, day: date) -> int:
+    """Apply the rules to all analysed candles of a day, in place of what is stored; returns how many hits there are."""
+    start, end = day_bounds(day)
+    return _find(connection, timeframe, start, end)
+
+
+def _find(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime) -> int:
+    # A cross needs the candle before, which may be some gaps older.
+    analyses = _read_analyses(connection, timeframe, start - (MAX_GAP_INTERVALS + 1) * timeframe.interval, end)
+    hits = find_rule_hits(
+        {**analyses, "opened_at": analyses["opened_at"].astype(np.int64) / 1e6}, timeframe.interval.total_seconds()
+    )
+    usable = analyses["available_at"].astype(np.int64)
+    known_at = np.maximum(usable[hits.row], np.where(hits.previous_row >= 0, usable[hits.previous_row], 0))
+    wanted = np.flatnonzero(analyses["opened_at"][hits.row] >= to_datetime64(start))
+    rows = [
+        (
+            from_datetime64(analyses["opened_at"][hits.row[hit]]),
+            int(analyses["token_id"][hits.row[hit]]),
+            timeframe.name,
+            str(hits.rule[hit]),
+            from_datetime64(np.datetime64(int(known_at[hit]), "us")),
+            str(hits.direction[hit]),
+            float(hits.strength[hit]),
+            float(hits.confidence[hit]),
+            float(analyses["close"][hits.row[hit]]),
+            _or_none(analyses["atr_14"][hits.row[hit]]),
+            Jsonb(hits.inputs[hit]),
+        )
+        for hit in wanted.tolist()
+    ]
+    _replace(connection, timeframe, start, end, rows)
+    return len(rows)
+
+
+def _read_analyses(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime) -> Columns:
+    table = technical_analyses
+    names = ("token_id", "opened_at", "available_at", "bar_count", *VALUE_COLUMNS)
+    rows = read_columns(
+        connection,
+        sa.select(*(table.c[name] for name in names)).where(
+            table.c.timeframe == timeframe.name, table.c.opened_at >= start, table.c.opened_at < end
+        ),
+    )
+    order = np.lexsort((rows["opened_at"], rows["token_id"]))
+    return {name: values[order] for name, values in rows.items()}
+
+
+def _replace(
+    connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    table = technical_signals
+    days = days_of(np.array([row[0].replace(tzinfo=None) for row in rows], "datetime64[us]"))
+    ensure_days(connection, table.name, {*days, utc_day(end - timedelta(microseconds=1))})
+    connection.execute(
+        sa.delete(table).where(table.c.timeframe == timeframe.name, table.c.opened_at >= start, table.c.opened_at < end)
+    )
+    if rows:
+        with driver(connection).cursor().copy(f"COPY technical_signals ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

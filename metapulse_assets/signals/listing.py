@@ -1,0 +1,72 @@
+"""Signals as people and programs read them: with the token's names, newest first."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from metapulse_assets.market.tables import tokens
+from metapulse_assets.signals.tables import signals
+
+COLUMNS = (
+    *("signal_id", "kind", "rule", "timeframe", "direction", "strength", "confidence", "risk", "price_usd"),
+    *("target_usd", "stop_usd", "horizon_seconds", "reasons", "observed_at", "emitted_at", "expires_at"),
+    *("recorded_at", "origin", "run_id", "mode"),
+)
+
+
+def list_signals(
+    connection: sa.Connection,
+    *,
+    open_at: datetime | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Signals with chain, token (address), symbol and name; those not expired at `open_at`, or emitted since a moment."""
+    statement = (
+        sa.select(
+            tokens.c.chain,
+            tokens.c.address.label("token"),
+            tokens.c.symbol,
+            tokens.c.name,
+            *(signals.c[name] for name in COLUMNS),
+        )
+        .join(tokens, tokens.c.token_id == signals.c.token_id)
+        .order_by(
+            signals.c.emitted_at.desc(),
+            (signals.c.strength * signals.c.confidence).desc(),
+            signals.c.signal_id,
+        )
+    )
+    if open_at is not None:
+        statement = statement.where(signals.c.expires_at > open_at)
+    if since is not None:
+        statement = statement.where(signals.c.emitted_at >= since)
+    if limit is not None:
+        statement = statement.limit(limit)
+    return [dict(row._mapping) for row in connection.execute(statement)]
+
+
+def as_json(signal: dict[str, Any]) -> dict[str, Any]:
+    """A signal with its times in ISO 8601, UTC."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in signal.items()}
+
+
+TABLE_HEADERS = ("emitted", "chain", "token", "signal", "frame", "direction", "strength", "confidence", "risk", "price USD")
+
+
+def table_row(signal: dict[str, Any]) -> Sequence[Any]:
+    """A signal as a row under `TABLE_HEADERS`."""
+    return (
+        signal["emitted_at"],
+        signal["chain"],
+        signal["symbol"],
+        signal["rule"],
+        signal["timeframe"],
+        signal["direction"],
+        signal["strength"],
+        signal["confidence"],
+        signal["risk"],
+        signal["price_usd"],
+    )

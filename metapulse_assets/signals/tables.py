@@ -1,0 +1,81 @@
+"""Tables of the signals: what the technical rules found, the tokens' risk, and the signals emitted."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from metapulse_assets.platform.database import metadata
+
+_TIME = sa.DateTime(timezone=True)
+_UNIT = {"min": 0, "max": 1}
+
+technical_signals = sa.Table(
+    "technical_signals",
+    metadata,
+    sa.Column("opened_at", _TIME, primary_key=True, comment="start of the candle that the rule fired on; UTC"),
+    sa.Column("token_id", sa.Integer, primary_key=True),
+    sa.Column("timeframe", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True, comment="rsi_oversold, macd_bullish_cross, …"),
+    sa.Column("available_at", _TIME, nullable=False, comment="when its inputs were all usable; UTC"),
+    sa.Column("direction", sa.Text, nullable=False, comment="buy or sell"),
+    sa.Column("strength", sa.REAL, nullable=False, comment="how far past its threshold, 0 to 1", info=_UNIT),
+    sa.Column("confidence", sa.REAL, nullable=False, comment="share of the analysis that agrees, 0 to 1", info=_UNIT),
+    sa.Column("price_usd", sa.Double, nullable=False, comment="close of the candle, USD", info={"above": 0}),
+    sa.Column("atr_usd", sa.Double, comment="average true range of the candle, USD; null: not known"),
+    sa.Column("inputs", JSONB, nullable=False, comment="the values the rule read, by column name"),
+    sa.CheckConstraint("direction IN ('buy', 'sell')", name="direction"),
+    postgresql_partition_by="RANGE (opened_at)",
+    comment="What the technical rules found on each closed candle, one partition a UTC day.",
+)
+
+risk_assessments = sa.Table(
+    "risk_assessments",
+    metadata,
+    sa.Column("observed_at", _TIME, primary_key=True, comment="the snapshot it is made from; UTC"),
+    sa.Column("token_id", sa.Integer, primary_key=True),
+    sa.Column("available_at", _TIME, nullable=False, comment="when that snapshot became usable; UTC"),
+    sa.Column("level", sa.Text, nullable=False, comment="low, medium, high or unknown"),
+    sa.Column("score", sa.REAL, comment="weighted sum, 0 (safe) to 1; null: unknown", info=_UNIT),
+    sa.Column("known_share", sa.REAL, nullable=False, comment="weight of the factors that were known", info=_UNIT),
+    sa.Column("hard_fail", sa.Text, comment="the rule that makes it high whatever the sum; null: none"),
+    sa.Column("factors", JSONB, nullable=False, comment="each factor's points 0 to 1, null where unknown"),
+    sa.CheckConstraint("level IN ('low', 'medium', 'high', 'unknown')", name="level"),
+    postgresql_partition_by="RANGE (observed_at)",
+    comment="Risk of each tracked token: the first of a UTC day, then a row whenever it changes.",
+)
+
+signals = sa.Table(
+    "signals",
+    metadata,
+    sa.Column("signal_id", sa.Text, primary_key=True, comment="hash of token, rule, direction, timeframe and candle"),
+    sa.Column("token_id", sa.Integer, sa.ForeignKey("tokens.token_id"), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, comment="technical; later social, ai, combined"),
+    sa.Column("rule", sa.Text, nullable=False, comment="what fired"),
+    sa.Column("timeframe", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False, comment="buy or sell"),
+    sa.Column("strength", sa.REAL, nullable=False, info=_UNIT),
+    sa.Column("confidence", sa.REAL, nullable=False, comment="uncalibrated until outcomes are counted", info=_UNIT),
+    sa.Column("risk", sa.Text, nullable=False, comment="low, medium, high or unknown"),
+    sa.Column("price_usd", sa.Double, nullable=False, info={"above": 0}),
+    sa.Column("target_usd", sa.Double, comment="where the move would be complete, USD; null: no ATR"),
+    sa.Column("stop_usd", sa.Double, comment="where the idea is wrong, USD; null: no ATR"),
+    sa.Column("horizon_seconds", sa.Integer, nullable=False, comment="time the move is given, s", info={"above": 0}),
+    sa.Column("reasons", JSONB, nullable=False, comment="list of {text, inputs}: each names the values it rests on"),
+    sa.Column("opened_at", _TIME, nullable=False, comment="start of the candle it rests on; UTC"),
+    sa.Column("observed_at", _TIME, nullable=False, comment="close of the candle it rests on; UTC"),
+    sa.Column("emitted_at", _TIME, nullable=False, comment="when all its inputs were usable; UTC"),
+    sa.Column("expires_at", _TIME, nullable=False, comment="24 h after emission; UTC"),
+    sa.Column("recorded_at", _TIME, nullable=False, comment="when it was stored; UTC"),
+    sa.Column("origin", sa.Text, nullable=False, comment="live, or replay: found later from stored rows"),
+    sa.Column("mode", sa.Text, nullable=False, comment="sandbox or live"),
+    sa.Column("run_id", sa.Text, nullable=False, comment="Dagster run that stored it"),
+    sa.CheckConstraint("direction IN ('buy', 'sell')", name="direction"),
+    sa.CheckConstraint("risk IN ('low', 'medium', 'high', 'unknown')", name="risk"),
+    sa.CheckConstraint(
+        "stop_usd IS NULL OR (direction = 'buy' AND stop_usd < price_usd AND price_usd < target_usd)"
+        " OR (direction = 'sell' AND stop_usd > price_usd AND price_usd > target_usd)",
+        name="target_and_stop",
+    ),
+    sa.Index("signals_emitted_at_idx", "emitted_at"),
+    sa.Index("signals_token_id_emitted_at_idx", "token_id", "emitted_at"),
+    comment="Signals as emitted. Stored once: a recomputation adds what is missing and changes nothing.",
+)
