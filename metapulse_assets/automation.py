@@ -3,7 +3,6 @@
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from metapulse_assets.platform.asset_policy import daily_partitions
 from metapulse_assets.platform.intervals import cron_for_interval
 from metapulse_assets.platform.job_runs import tick_schedule
 from metapulse_assets.platform.settings import Settings
@@ -40,5 +39,4 @@ def _job(name: str, selection: dg.AssetSelection, description: str) -> Unresolve
         tags=TICK_TAGS,
         # Without this Dagster's own console format takes the place of ours.
         config={"loggers": {"console": {"config": {}}}},
-        partitions_def=daily_partitions(),
     )

@@ -1,6 +1,6 @@
 """Keeping `technical_analyses` in step with the candles: a tick goes on from the cached states, a backfill starts afresh."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -96,9 +96,9 @@ def recompute(
 def _advance_day(connection: sa.Connection, timeframe: Timeframe, position: _Position, as_of: datetime) -> Analysed:
     _, day_end = day_bounds(position.day)
     end = min(timeframe.floor(as_of), day_end)
-    if end <= position.through:
+    imported = _imported_since(connection, timeframe, position)
+    if end <= position.through and not imported:
         return Analysed(0, 0)
-    _forget_late(connection, timeframe, position)
     new = _usable(read_candles(connection, timeframe.name, position.through, end), as_of)
     known = _read_states(connection, timeframe)
     states = {token_id: place for place, token_id in enumerate(known["token_id"].tolist())}
@@ -109,7 +109,8 @@ def _advance_day(connection: sa.Connection, timeframe: Timeframe, position: _Pos
         previous = known["last_opened_at"][place].astype(np.int64) / 1e6
         chain = run_chain(part, timeframe.interval, _as_state(known["state"][place]), previous)
         rows += _store(connection, timeframe, chain, position.through, end)
-    unknown = np.unique(new["token_id"][~goes_on])
+    unseen = [token_id for token_id in imported if token_id not in states]
+    unknown = np.union1d(new["token_id"][~goes_on], np.array(unseen, np.int32))
     if len(unknown):
         anchor = anchor_of(timeframe.name, position.day)
         # Naming tokens one by one pays only while they are few; else the whole span is read.
@@ -118,9 +119,10 @@ def _advance_day(connection: sa.Connection, timeframe: Timeframe, position: _Pos
         candles = {name: values[np.isin(candles["token_id"], unknown)] for name, values in candles.items()}
         for part in split_tokens(candles):
             chain = analyse_from_anchor(part, timeframe.interval)
-            rows += _store(connection, timeframe, chain, position.through, end)
+            # From the day's start: a token that came into view today brings its earlier candles of today along.
+            rows += _store(connection, timeframe, chain, day_start(position.day), end)
         rebuilt = len(unknown)
-    _set_position(connection, timeframe, _Position(position.day, end, as_of))
+    _set_position(connection, timeframe, _Position(position.day, max(end, position.through), as_of))
     return Analysed(rows, rebuilt)
 
 
@@ -181,18 +183,21 @@ def _read_states(connection: sa.Connection, timeframe: Timeframe) -> Columns:
     )
 
 
-def _forget_late(connection: sa.Connection, timeframe: Timeframe, position: _Position) -> None:
-    """Drop the states of tokens whose older candles turned up since: their chains are made anew."""
-    late: Iterable[int] = connection.execute(
-        sa.select(candle_requests.c.token_id).where(
-            candle_requests.c.timeframe == timeframe.name, candle_requests.c.late_at > position.updated_at
+def _imported_since(connection: sa.Connection, timeframe: Timeframe, position: _Position) -> list[int]:
+    """Tokens whose history was imported since; where older candles turned up, the cached state is dropped."""
+    c = candle_requests.c
+    rows = connection.execute(
+        sa.select(c.token_id, c.late_at).where(
+            c.timeframe == timeframe.name, c.asked_at > position.updated_at, c.candles_received > 0
         )
-    ).scalars()
+    ).all()
+    late = [row.token_id for row in rows if row.late_at is not None and row.late_at > position.updated_at]
     connection.execute(
         sa.delete(indicator_states).where(
-            indicator_states.c.timeframe == timeframe.name, indicator_states.c.token_id.in_(list(late))
+            indicator_states.c.timeframe == timeframe.name, indicator_states.c.token_id.in_(late)
         )
     )
+    return [row.token_id for row in rows]
 
 
 def _position(connection: sa.Connection, timeframe: Timeframe) -> _Position | None:

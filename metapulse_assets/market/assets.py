@@ -159,7 +159,7 @@ def candles(
         if is_tick(context, platform):
             requests, later = history.plan_requests(connection, tokens, now, budget)
         else:
-            requests, later = history.plan_past_days(connection, tokens, days_to_recompute(context, platform), budget)
+            requests, later = history.plan_past_days(connection, tokens, days_to_recompute(context, platform), now, budget)
 
     def report(done: int, total: int) -> None:
         if done == total or done % max(total // 10, 1) == 0:

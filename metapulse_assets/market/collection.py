@@ -86,5 +86,8 @@ async def _look_twice(dexscreener: DexScreener, result: Collected, tracked: Sequ
     ]
     for token in jumped[:MOST_SECOND_LOOKS]:
         found = await dexscreener.pools_of_token(*token.key)
+        failed = any(letter.kind == "request" for letter in found.refused)
         found.items.append(result.chosen[token.key])
         _choose(result, found, [token])
+        if failed:
+            return

@@ -66,7 +66,7 @@ def plan_requests(
 
 
 def plan_past_days(
-    connection: sa.Connection, tokens: Sequence[TrackedToken], days: Sequence[date], budget: int
+    connection: sa.Connection, tokens: Sequence[TrackedToken], days: Sequence[date], as_of: datetime, budget: int
 ) -> tuple[list[HistoryRequest], int]:
     """The questions that fill past days: each token that has no candle of a timeframe in a day, at most `budget`."""
     due = []
@@ -81,7 +81,7 @@ def plan_past_days(
             )
             present = {row.token_id for row in rows}
             due += [
-                HistoryRequest(token, timeframe, end)
+                HistoryRequest(token, timeframe, min(end, timeframe.floor(as_of)))
                 for token in tokens
                 if token.pool_address and token.token_id not in present
             ]

@@ -26,17 +26,25 @@ def choose_pool(pairs: Sequence[Pair]) -> Pair | None:
 
     An absent liquidity is not zero: a token still on its bonding curve is spoken for by the curve.
     """
-    if not pairs:
-        return None
-    return max(plausible_pools(pairs), key=_rank)
+    return max(plausible_pools(pairs), key=_rank, default=None)
 
 
 def plausible_pools(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pools whose price lies near the median of all, where there are enough to compare."""
-    if len(pairs) < FEWEST_POOLS_TO_COMPARE:
-        return list(pairs)
-    median = statistics.median(pair.price_usd for pair in pairs)
-    return [pair for pair in pairs if price_ratio(pair.price_usd, median) <= LARGEST_PRICE_RATIO] or list(pairs)
+    """Of the pools that could speak for the token, those whose price lies near the median, where there are enough to compare.
+
+    Only pools of the best kind there is (with liquidity, else a bonding curve, else dust) can speak. They are compared among
+    themselves; where they are two, the lesser pools help to tell which is off; a single one is not doubted on the word of
+    lesser pools, which cost next to nothing to make.
+    """
+    # An answer may repeat a pool, and a repetition has no second vote.
+    pools = list({pair.address: pair for pair in sorted(pairs, key=_rank)}.values())
+    best = max((_kind(pair) for pair in pools), default=0)
+    speakers = [pair for pair in pools if _kind(pair) == best]
+    compared = speakers if len(speakers) >= FEWEST_POOLS_TO_COMPARE else pools
+    if len(speakers) < 2 or len(compared) < FEWEST_POOLS_TO_COMPARE:
+        return speakers
+    median = statistics.median(pair.price_usd for pair in compared)
+    return [pair for pair in speakers if price_ratio(pair.price_usd, median) <= LARGEST_PRICE_RATIO] or speakers
 
 
 def price_ratio(one: float, other: float) -> float:
@@ -49,11 +57,13 @@ def needs_second_look(pair: Pair, last_price: float | None) -> bool:
     return last_price is not None and price_ratio(pair.price_usd, last_price) > LARGEST_JUMP
 
 
-def _rank(pair: Pair) -> tuple[int, float, float, str]:
-    volume = pair.volume.h24 or 0.0
-    liquidity = pair.liquidity_usd
-    if liquidity is None:
-        return (1, volume, 0.0, pair.address)
-    if liquidity < NEGLIGIBLE_LIQUIDITY_USD:
-        return (0, volume, liquidity, pair.address)
-    return (2, liquidity, volume, pair.address)
+def _kind(pair: Pair) -> int:
+    if pair.liquidity_usd is None:
+        return 1
+    return 0 if pair.liquidity_usd < NEGLIGIBLE_LIQUIDITY_USD else 2
+
+
+def _rank(pair: Pair) -> tuple[int, float, float, str, float]:
+    kind, volume, liquidity = _kind(pair), pair.volume.h24 or 0.0, pair.liquidity_usd or 0.0
+    first, second = (liquidity, volume) if kind == 2 else (volume, liquidity)
+    return (kind, first, second, pair.address, pair.price_usd)

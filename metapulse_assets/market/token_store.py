@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from metapulse_assets.market.discovery import Review, TokenKey, TrackedState, Verdict
 from metapulse_assets.market.pool_choice import token_key
@@ -203,7 +203,7 @@ def latest_views(now: datetime) -> sa.Select[tuple[int, int, float, float, float
             token_metrics.c.volume_h24_usd,
             token_metrics.c.liquidity_usd,
         )
-        .distinct(token_metrics.c.token_id)
+        .ext(distinct_on(token_metrics.c.token_id))
         .where(token_metrics.c.observed_at > now - RECENT, token_metrics.c.observed_at <= now)
         .order_by(token_metrics.c.token_id, token_metrics.c.observed_at.desc())
     )

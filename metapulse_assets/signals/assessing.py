@@ -1,12 +1,13 @@
 """Keeping `risk_assessments` in step with the snapshots: the first of a day, then a row whenever a token's risk changes."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from metapulse_assets.market.tables import pools, token_metrics
 from metapulse_assets.platform.bulk import Array, Columns, driver, from_datetime64, read_columns
@@ -23,12 +24,10 @@ COLUMNS = ("observed_at", "token_id", "available_at", "level", "score", "known_s
 
 def assess_new(connection: sa.Connection, as_of: datetime) -> int:
     """Assess the snapshots seen since the last call; returns how many rows that added."""
-    today = day_start(utc_day(as_of))
     done = progress_of(connection, MARK)
-    # The day's first tick may still have snapshots of the day before to look at.
-    start = max(done or today, today)
-    before = _newest_of_day(connection, today)
-    stored = _assess(connection, start, as_of, before, exclusive=done is not None and done >= today)
+    start = done or day_start(utc_day(as_of))
+    before = _newest_since(connection, day_start(utc_day(start)))
+    stored = _assess(connection, start, as_of + timedelta(microseconds=1), before, exclusive=done is not None)
     set_progress(connection, MARK, as_of)
     return stored
 
@@ -111,12 +110,12 @@ def _store(connection: sa.Connection, snapshots: Columns, assessed: RiskTable, k
             )
 
 
-def _newest_of_day(connection: sa.Connection, day_began: datetime) -> RiskHistory:
+def _newest_since(connection: sa.Connection, moment: datetime) -> RiskHistory:
     table = risk_assessments
     rows = connection.execute(
         sa.select(table)
-        .distinct(table.c.token_id)
-        .where(table.c.observed_at >= day_began)
+        .ext(distinct_on(table.c.token_id))
+        .where(table.c.observed_at >= moment)
         .order_by(table.c.token_id, table.c.observed_at.desc())
     ).all()
     return _history(rows)

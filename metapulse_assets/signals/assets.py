@@ -5,6 +5,7 @@ from datetime import datetime
 
 import dagster as dg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from metapulse_assets.market.timeframes import TIMEFRAMES
 from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
@@ -58,7 +59,7 @@ def risk_assessments(context: dg.AssetExecutionContext, platform: dg.ResourcePar
         table = tables.risk_assessments
         newest = connection.execute(
             sa.select(table.c.level, table.c.hard_fail)
-            .distinct(table.c.token_id)
+            .ext(distinct_on(table.c.token_id))
             .where(table.c.observed_at >= start, table.c.observed_at < end)
             .order_by(table.c.token_id, table.c.observed_at.desc())
         ).all()

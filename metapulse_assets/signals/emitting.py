@@ -20,6 +20,7 @@ from metapulse_assets.signals.tables import signals, technical_signals
 MARK = "signals"
 # A signal stored later than a tick after its inputs were usable was found by a replay, not in the market's time.
 LONGEST_LIVE_DELAY = timedelta(minutes=6)
+DUPLICATE_SPAN = timedelta(seconds=DUPLICATE_SECONDS)
 # A candidate lies at most a candle before its availability; the longest candle is a day.
 LONGEST_CANDLE = timedelta(days=1)
 
@@ -54,7 +55,7 @@ def _emit(connection: sa.Connection, found: Sequence[sa.Row[Any]], as_of: dateti
         columns[name] = [moment.timestamp() for moment in columns[name]]
     emitted = emit_signals(
         Candidates.from_columns(columns),
-        _recent(connection, first - timedelta(seconds=DUPLICATE_SECONDS), last),
+        _recent(connection, first - DUPLICATE_SPAN, last + DUPLICATE_SPAN),
         read_risk(connection, first - timedelta(seconds=MAX_AGE_SECONDS), last + timedelta(microseconds=1)),
         _token_keys(connection, set(columns["token_id"])),
     )
