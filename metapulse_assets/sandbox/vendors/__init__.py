@@ -1,0 +1,11 @@
+"""The vendors that the sandbox stands in for: one module and one line each."""
+
+from typing import Final
+
+from metapulse_assets.sandbox.standin import Vendor
+from metapulse_assets.sandbox.vendors import dexscreener, geckoterminal
+
+VENDORS: Final[tuple[Vendor, ...]] = (
+    dexscreener.VENDOR,
+    geckoterminal.VENDOR,
+)
