@@ -8,7 +8,6 @@ give the same bits.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 
@@ -99,35 +98,43 @@ def analyse_from_anchor(candles: Columns, interval: timedelta) -> Chain:
     """Rows for all candles from the anchor on, each using only candles that were usable when its own was.
 
     A candle that came late gives no row: nobody could have acted on it. It takes part in the rows of all candles that became
-    usable after it did.
+    usable after it did, or together with it. So there is a pass for each span of time between two late arrivals, in which
+    all tokens that had so many are worked on together; the last pass of a token gives its state.
     """
     late = came_late(candles)
     if not late.any():
         return run_chain(candles, interval)
-    affected = np.isin(candles["token_id"], np.unique(candles["token_id"][late]))
-    on_time = _pick(candles, ~affected)
-    chains = [run_chain(on_time, interval)] if len(on_time["token_id"]) else []
-    for token_id in np.unique(candles["token_id"][affected]):
-        mine = candles["token_id"] == token_id
-        chains.append(_analyse_with_late(_pick(candles, mine), late[mine], interval))
-    return _merge(chains)
+    turn, turns = _turns(candles, late)
+    parts: list[Chain] = []
+    for number in range(int(turns.max(initial=0)) + 1):
+        takes_part = (turns >= number) & (~late | (turn <= number))
+        chain = run_chain(_pick(candles, takes_part), interval)
+        gives_row = (~late & (turn == number))[takes_part]
+        finished = np.isin(chain.token_ids, np.unique(candles["token_id"][turns == number]))
+        parts.append(
+            Chain(
+                _pick(chain.rows, gives_row),
+                chain.token_ids[finished],
+                chain.last_opened_at[finished],
+                chain.state.take(np.flatnonzero(finished)),
+            )
+        )
+    return _merge(parts)
 
 
-def _analyse_with_late(candles: Columns, late: Array, interval: timedelta) -> Chain:
-    """One token's candles, some of them late: a pass for each span of time between two late arrivals."""
-    arrivals = np.unique(candles["available_at"][late])
-    bounds = np.concatenate(([np.datetime64(-(2**62), "us")], arrivals, [np.datetime64(2**62, "us")]))
-    chain: Chain | None = None
-    parts: list[Columns] = []
-    for begin, end in pairwise(bounds):
-        usable = ~late | (candles["available_at"] <= begin)
-        chain = run_chain(_pick(candles, usable), interval)
-        in_span = (candles["available_at"] >= begin) & (candles["available_at"] < end) & ~late
-        parts.append(_pick(chain.rows, in_span[usable]))
-    assert chain is not None  # noqa: S101 - bounds holds at least two moments
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.argsort(rows["opened_at"])
-    return Chain(_pick(rows, order), chain.token_ids, chain.last_opened_at, chain.state)
+def _turns(candles: Columns, late: Array) -> tuple[Array, Array]:
+    """For each candle the late arrivals of its token up to when it became usable, and all of that token's.
+
+    A late candle counts as an arrival itself, so it takes part in the passes from its own number on.
+    """
+    turn, turns = np.zeros(len(late), np.intp), np.zeros(len(late), np.intp)
+    ends = _token_ends(candles["token_id"]) + 1
+    for start, end in zip(np.append(0, ends[:-1]).tolist(), ends.tolist(), strict=True):
+        available = candles["available_at"][start:end]
+        arrivals = np.unique(available[late[start:end]])
+        turn[start:end] = np.searchsorted(arrivals, available, side="right")
+        turns[start:end] = len(arrivals)
+    return turn, turns
 
 
 def _rows(candles: Columns, values: Values, place: Array, index: Array) -> Columns:
@@ -153,14 +160,16 @@ def _rows(candles: Columns, values: Values, place: Array, index: Array) -> Colum
 
 def _merge(chains: list[Chain]) -> Chain:
     rows = {name: np.concatenate([chain.rows[name] for chain in chains]) for name in chains[0].rows}
+    token_ids = np.concatenate([chain.token_ids for chain in chains])
     state = chains[0].state
     for chain in chains[1:]:
         state = state.concat(chain.state)
+    in_order = np.argsort(token_ids)
     return Chain(
-        rows,
-        np.concatenate([chain.token_ids for chain in chains]),
-        np.concatenate([chain.last_opened_at for chain in chains]),
-        state,
+        _pick(rows, np.lexsort((rows["opened_at"], rows["token_id"]))),
+        token_ids[in_order],
+        np.concatenate([chain.last_opened_at for chain in chains])[in_order],
+        state.take(in_order),
     )
 
 

@@ -1,8 +1,9 @@
 """Keeping `technical_analyses` in step with the candles: a tick goes on from the cached states, a backfill starts afresh."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from metapulse_assets.indicators.chain import (
     RECOMMENDATION_LABELS,
+    TOKENS_AT_A_TIME,
     TREND_LABELS,
     Chain,
     analyse_from_anchor,
@@ -20,22 +22,28 @@ from metapulse_assets.indicators.chain import (
 )
 from metapulse_assets.indicators.kernel import STATE_VERSION, STATE_WIDTH, State
 from metapulse_assets.indicators.tables import indicator_chains, indicator_states, technical_analyses
-from metapulse_assets.market.candle_store import read_candles
-from metapulse_assets.market.tables import candle_requests
+from metapulse_assets.market.candle_store import filled_in_mark, made_until_mark, read_candles
+from metapulse_assets.market.tables import candle_requests, candles
 from metapulse_assets.market.timeframes import Timeframe
 from metapulse_assets.platform.bulk import (
     Array,
     Columns,
     Labels,
+    from_datetime64,
     read_columns,
     replace_rows,
     to_datetime64,
     write_columns,
 )
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, days_of, ensure_days, utc_day
+from metapulse_assets.platform.progress import progress_of, set_progress
 
 # A tick brings a candle or two a token, so many tokens fit into memory at once.
 TOKENS_ADVANCED_AT_A_TIME = 15_000
+# An import is stamped before it is stored, so one stamped shortly before the last call may have been stored after it.
+IMPORT_OVERLAP = timedelta(minutes=1)
+# How far back imported candles may lie and still be the newest of their token.
+LONGEST_ABSENCE = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -54,82 +62,146 @@ class _Position:
 
 
 def advance(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> Analysed:
-    """Analyse the candles that became usable since the last call, in as many days as they lie in."""
-    today = utc_day(as_of)
-    position = _position(connection, timeframe)
-    results = []
-    if position is not None and position.day < today:
-        # The last candles of the day before close with this day's first tick, and belong to that day's chain.
-        results.append(_advance_day(connection, timeframe, position, as_of))
-        position = None
-    if position is None:
-        connection.execute(sa.delete(indicator_states).where(indicator_states.c.timeframe == timeframe.name))
-        start = day_start(today)
-        position = _Position(today, start, start)
-    results.append(_advance_day(connection, timeframe, position, as_of))
+    """Analyse the candles that became usable since the last call, in as many days as they lie in.
+
+    Goes as far as the market has made its candles: what it adds later comes after, or is known to have been imported.
+    """
+    made_until = progress_of(connection, made_until_mark(timeframe.name))
+    if made_until is None:
+        return Analysed(0, 0)
+    reached = min(timeframe.floor(as_of), made_until)
+    position = _position(connection, timeframe) or _restart(connection, timeframe, reached)
+    imported = _imported_since(connection, timeframe, position.updated_at - IMPORT_OVERLAP)
+    results = [_analyse_earlier_days(connection, timeframe, position, imported, as_of)]
+    results.append(_advance_day(connection, timeframe, position, imported, reached, as_of))
+    # The last candles of a day close with the next day's first tick, and belong to the chain that has run so far.
+    while (next_day := day_bounds(position.day)[1]) < reached:
+        _forget_states(connection, timeframe)
+        position = _Position(utc_day(next_day), next_day, position.updated_at)
+        results.append(_advance_day(connection, timeframe, position, imported, reached, as_of))
     return Analysed(sum(r.rows for r in results), sum(r.tokens_rebuilt for r in results))
 
 
 def recompute(
     connection: sa.Connection, timeframe: Timeframe, day: date, as_of: datetime, report: Callable[[int], None]
 ) -> Analysed:
-    """Make a day's analyses from its candles, whatever is stored; rows that come out equal stay untouched."""
+    """Make a day's analyses from its candles, whatever is stored; rows that come out equal stay untouched.
+
+    Rows that know more than was usable at `as_of` are another tick's work and left alone.
+    """
     start, end = day_bounds(day)
-    candles = _usable(read_candles(connection, timeframe.name, anchor_of(timeframe.name, day), end), as_of)
-    parts = []
-    tokens = 0
-    for part in split_tokens(candles):
-        chain = analyse_from_anchor(part, timeframe.interval)
-        parts.append(_within(chain.rows, start, end))
-        tokens += len(chain.token_ids)
-        report(tokens)
     ensure_days(connection, technical_analyses.name, [day])
     table = technical_analyses
     within = (table.c.opened_at >= start) & (table.c.opened_at < end) & (table.c.timeframe == timeframe.name)
-    if not parts:
-        deleted = connection.execute(sa.delete(table).where(within)).rowcount
-        return Analysed(deleted, 0)
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Analysed(replace_rows(connection, table, _stored(rows, timeframe), within), tokens)
+    within &= table.c.available_at <= as_of
+    changed = tokens = 0
+    for some in _blocks_of_tokens(connection, timeframe, start, end):
+        chain = _chain_of_day(connection, timeframe, day, some, end, as_of)
+        rows = _rows_to_keep(connection, timeframe, chain, start, end)
+        of_these = within & (table.c.token_id >= some.start) & (table.c.token_id < some.stop)
+        changed += replace_rows(connection, table, _stored(rows, timeframe), of_these)
+        tokens += len(chain.token_ids)
+        report(tokens)
+    return Analysed(changed, tokens)
 
 
-def _advance_day(connection: sa.Connection, timeframe: Timeframe, position: _Position, as_of: datetime) -> Analysed:
-    _, day_end = day_bounds(position.day)
-    end = min(timeframe.floor(as_of), day_end)
-    imported = _imported_since(connection, timeframe, position)
-    if end <= position.through and not imported:
-        return Analysed(0, 0)
-    new = _usable(read_candles(connection, timeframe.name, position.through, end), as_of)
-    known = _read_states(connection, timeframe)
-    states = {token_id: place for place, token_id in enumerate(known["token_id"].tolist())}
-    goes_on = np.array([token_id in states for token_id in new["token_id"].tolist()], bool) & ~_disordered(new)
-    rows = rebuilt = 0
-    for part in split_tokens({name: values[goes_on] for name, values in new.items()}, TOKENS_ADVANCED_AT_A_TIME):
-        place = np.array([states[token_id] for token_id in np.unique(part["token_id"]).tolist()], np.intp)
-        previous = known["last_opened_at"][place].astype(np.int64) / 1e6
-        chain = run_chain(part, timeframe.interval, _as_state(known["state"][place]), previous)
-        rows += _store(connection, timeframe, chain, position.through, end)
-    unseen = [token_id for token_id in imported if token_id not in states]
-    unknown = np.union1d(new["token_id"][~goes_on], np.array(unseen, np.int32))
-    if len(unknown):
-        anchor = anchor_of(timeframe.name, position.day)
-        # Naming tokens one by one pays only while they are few; else the whole span is read.
-        some = unknown.tolist() if len(unknown) < 500 else None
-        candles = _usable(read_candles(connection, timeframe.name, anchor, end, some), as_of)
-        candles = {name: values[np.isin(candles["token_id"], unknown)] for name, values in candles.items()}
-        for part in split_tokens(candles):
-            chain = analyse_from_anchor(part, timeframe.interval)
-            # From the day's start: a token that came into view today brings its earlier candles of today along.
-            rows += _store(connection, timeframe, chain, day_start(position.day), end)
-        rebuilt = len(unknown)
+def _advance_day(
+    connection: sa.Connection,
+    timeframe: Timeframe,
+    position: _Position,
+    imported: Sequence[int],
+    reached: datetime,
+    as_of: datetime,
+) -> Analysed:
+    start, end = day_bounds(position.day)
+    end = min(reached, end)
+    fresh = _fresh_candles(connection, timeframe, position, end, as_of)
+    rows = 0
+    apart = np.array(imported, np.int32)
+    if len(fresh["token_id"]):
+        known = _read_states(connection, timeframe)
+        apart = np.union1d(apart, _cannot_go_on(fresh, known, position.updated_at))
+        going_on = ~np.isin(fresh["token_id"], apart)
+        for part in split_tokens({name: values[going_on] for name, values in fresh.items()}, TOKENS_ADVANCED_AT_A_TIME):
+            place = np.searchsorted(known["token_id"], np.unique(part["token_id"]))
+            previous = known["last_opened_at"][place].astype(np.int64) / 1e6
+            chain = run_chain(part, timeframe.interval, _as_state(known["state"][place]), previous)
+            rows += _store(connection, timeframe, chain, start, end)
+    for some in _some_at_a_time(apart.tolist()):
+        chain = _chain_of_day(connection, timeframe, position.day, some, end, as_of)
+        # From the day's start: a token that came into view today brings its earlier candles of today along.
+        rows += _store(connection, timeframe, chain, start, end)
     _set_position(connection, timeframe, _Position(position.day, max(end, position.through), as_of))
-    return Analysed(rows, rebuilt)
+    return Analysed(rows, len(apart))
+
+
+def _fresh_candles(
+    connection: sa.Connection, timeframe: Timeframe, position: _Position, end: datetime, as_of: datetime
+) -> Columns:
+    """Candles of the day not passed yet, and what was added since to the newest span passed; others come by imports."""
+    start = max(day_start(position.day), position.through - timeframe.interval)
+    candles = _usable(read_candles(connection, timeframe.name, start, end), as_of)
+    fresh = (candles["opened_at"] >= to_datetime64(position.through)) | (
+        candles["available_at"] > to_datetime64(position.updated_at)
+    )
+    return {name: values[fresh] for name, values in candles.items()}
+
+
+def _cannot_go_on(fresh: Columns, known: Columns, updated_at: datetime) -> Array:
+    """Tokens whose chain has to start over: they have no state, or not only candles that come after all it holds."""
+    token_ids = fresh["token_id"]
+    if not len(known["token_id"]):
+        return np.unique(token_ids)
+    place = np.clip(np.searchsorted(known["token_id"], token_ids), 0, len(known["token_id"]) - 1)
+    goes_on = known["token_id"][place] == token_ids
+    goes_on &= fresh["opened_at"] > known["last_opened_at"][place]
+    goes_on &= fresh["available_at"] > to_datetime64(updated_at)
+    goes_on &= ~came_late(fresh)
+    return np.unique(token_ids[~goes_on])
+
+
+def _analyse_earlier_days(
+    connection: sa.Connection, timeframe: Timeframe, position: _Position, imported: Sequence[int], as_of: datetime
+) -> Analysed:
+    """Rows for imported candles of days that were left already, where they are still the newest of their token."""
+    start = day_start(position.day)
+    since = to_datetime64(max(position.updated_at - IMPORT_OVERLAP, start))
+    rows = 0
+    for some in _some_at_a_time(imported):
+        candles = _usable(read_candles(connection, timeframe.name, start - LONGEST_ABSENCE, as_of, some), as_of)
+        in_time = ~came_late(candles) & (candles["available_at"] > since) & (candles["opened_at"] < to_datetime64(start))
+        for day in days_of(candles["opened_at"][in_time]):
+            of_day = in_time & (candles["opened_at"].astype("datetime64[D]") == np.datetime64(day))
+            chain = _chain_of_day(
+                connection, timeframe, day, np.unique(candles["token_id"][of_day]).tolist(), day_bounds(day)[1], as_of
+            )
+            rows += _store_rows(connection, timeframe, chain, *day_bounds(day))
+    return Analysed(rows, 0)
+
+
+def _chain_of_day(
+    connection: sa.Connection, timeframe: Timeframe, day: date, token_ids: Collection[int], end: datetime, as_of: datetime
+) -> Chain:
+    candles = read_candles(connection, timeframe.name, anchor_of(timeframe.name, day), end, token_ids)
+    return analyse_from_anchor(_usable(candles, as_of), timeframe.interval)
+
+
+def _some_at_a_time(token_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (token_ids[first : first + TOKENS_AT_A_TIME] for first in range(0, len(token_ids), TOKENS_AT_A_TIME))
+
+
+def _blocks_of_tokens(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime) -> Iterator[range]:
+    """Ranges that hold all possible tokens, each with not too many that have candles in a span."""
+    c = candles.c
+    with_candles = connection.execute(
+        sa.select(c.token_id).distinct().where(c.timeframe == timeframe.name, c.opened_at >= start, c.opened_at < end)
+    ).scalars()
+    firsts = [0, *sorted(with_candles)[TOKENS_AT_A_TIME::TOKENS_AT_A_TIME], 2**31 - 1]
+    return (range(first, after) for first, after in pairwise(firsts))
 
 
 def _store(connection: sa.Connection, timeframe: Timeframe, chain: Chain, start: datetime, end: datetime) -> int:
-    rows = _within(chain.rows, start, end)
-    ensure_days(connection, technical_analyses.name, days_of(rows["opened_at"]))
-    stored = write_columns(connection, technical_analyses, _stored(rows, timeframe), conflict="replace_changed")
+    stored = _store_rows(connection, timeframe, chain, start, end)
     write_columns(
         connection,
         indicator_states,
@@ -142,6 +214,35 @@ def _store(connection: sa.Connection, timeframe: Timeframe, chain: Chain, start:
         conflict="replace_changed",
     )
     return stored
+
+
+def _store_rows(connection: sa.Connection, timeframe: Timeframe, chain: Chain, start: datetime, end: datetime) -> int:
+    rows = _rows_to_keep(connection, timeframe, chain, start, end)
+    ensure_days(connection, technical_analyses.name, days_of(rows["opened_at"]))
+    return write_columns(connection, technical_analyses, _stored(rows, timeframe), conflict="replace_changed")
+
+
+def _rows_to_keep(connection: sa.Connection, timeframe: Timeframe, chain: Chain, start: datetime, end: datetime) -> Columns:
+    """The chain's rows of a span, without those of candles that came later than a newer one beyond the span did."""
+    rows = _within(chain.rows, start, end)
+    # Nothing opened at the end or later could be used before it closed.
+    overtaken = rows["available_at"] > to_datetime64(end + timeframe.interval)
+    if not overtaken.any():
+        return rows
+    newer = read_candles(
+        connection,
+        timeframe.name,
+        end,
+        from_datetime64(rows["available_at"].max()),
+        np.unique(rows["token_id"][overtaken]).tolist(),
+    )
+    token_ids, first = np.unique(newer["token_id"], return_index=True)
+    if len(token_ids):
+        earliest = np.minimum.reduceat(newer["available_at"].astype(np.int64), first)
+        place = np.clip(np.searchsorted(token_ids, rows["token_id"]), 0, len(token_ids) - 1)
+        overtaken &= (token_ids[place] == rows["token_id"]) & (earliest[place] < rows["available_at"].astype(np.int64))
+        rows = {name: values[~overtaken] for name, values in rows.items()}
+    return rows
 
 
 def _stored(rows: Columns, timeframe: Timeframe) -> dict[str, Array | Labels | str]:
@@ -164,40 +265,42 @@ def _usable(candles: Columns, as_of: datetime) -> Columns:
     return {name: values[usable] for name, values in candles.items()}
 
 
-def _disordered(candles: Columns) -> Array:
-    """Whether each candle belongs to a token of which one in this very batch came late."""
-    late = came_late(candles)
-    return np.isin(candles["token_id"], np.unique(candles["token_id"][late]))
-
-
 def _as_state(raw: Array) -> State:
     return State.from_matrix(np.frombuffer(raw.tobytes(), np.float64).reshape(-1, STATE_WIDTH), STATE_VERSION)
 
 
 def _read_states(connection: sa.Connection, timeframe: Timeframe) -> Columns:
-    return read_columns(
-        connection,
-        sa.select(indicator_states.c.token_id, indicator_states.c.last_opened_at, indicator_states.c.state).where(
-            indicator_states.c.timeframe == timeframe.name
-        ),
-    )
+    """The cached states, ascending by token."""
+    c = indicator_states.c
+    states = read_columns(connection, sa.select(c.token_id, c.last_opened_at, c.state).where(c.timeframe == timeframe.name))
+    order = np.argsort(states["token_id"])
+    return {name: values[order] for name, values in states.items()}
 
 
-def _imported_since(connection: sa.Connection, timeframe: Timeframe, position: _Position) -> list[int]:
-    """Tokens whose history was imported since; where older candles turned up, the cached state is dropped."""
+def _imported_since(connection: sa.Connection, timeframe: Timeframe, since: datetime) -> list[int]:
+    """Tokens whose history was imported since. After a backfill nobody's state holds all candles any more: none is kept."""
+    filled_in = progress_of(connection, filled_in_mark(timeframe.name))
+    if filled_in is not None and filled_in > since:
+        _forget_states(connection, timeframe)
     c = candle_requests.c
-    rows = connection.execute(
-        sa.select(c.token_id, c.late_at).where(
-            c.timeframe == timeframe.name, c.asked_at > position.updated_at, c.candles_received > 0
-        )
-    ).all()
-    late = [row.token_id for row in rows if row.late_at is not None and row.late_at > position.updated_at]
-    connection.execute(
-        sa.delete(indicator_states).where(
-            indicator_states.c.timeframe == timeframe.name, indicator_states.c.token_id.in_(late)
-        )
-    )
-    return [row.token_id for row in rows]
+    imported = sa.select(c.token_id).where(c.timeframe == timeframe.name, c.asked_at > since, c.candles_received > 0)
+    return list(connection.execute(imported.order_by(c.token_id)).scalars())
+
+
+def _forget_states(connection: sa.Connection, timeframe: Timeframe) -> None:
+    connection.execute(sa.delete(indicator_states).where(indicator_states.c.timeframe == timeframe.name))
+
+
+def _restart(connection: sa.Connection, timeframe: Timeframe, reached: datetime) -> _Position:
+    """Without a cache: the start of the day of the newest candle passed, or at first of the newest candle there may be."""
+    _forget_states(connection, timeframe)
+    newest = (progress_of(connection, _reached_mark(timeframe)) or reached) - timeframe.interval
+    start = day_start(utc_day(newest))
+    return _Position(utc_day(start), start, start)
+
+
+def _reached_mark(timeframe: Timeframe) -> str:
+    return f"technical_analyses:{timeframe.name}"
 
 
 def _position(connection: sa.Connection, timeframe: Timeframe) -> _Position | None:
@@ -223,3 +326,4 @@ def _set_position(connection: sa.Connection, timeframe: Timeframe, position: _Po
             set_={name: statement.excluded[name] for name in ("chain_day", "state_version", "through", "updated_at")},
         )
     )
+    set_progress(connection, _reached_mark(timeframe), position.through)

@@ -5,6 +5,7 @@ from datetime import datetime
 import dagster as dg
 import sqlalchemy as sa
 
+from metapulse_assets.indicators.guards import PRICE_LIMIT
 from metapulse_assets.indicators.tables import indicator_chains, technical_analyses
 from metapulse_assets.market.tables import candles
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
@@ -18,12 +19,6 @@ def _complete(connection: sa.Connection, start: datetime, end: datetime) -> Find
         technical_analyses.c.token_id == candles.c.token_id,
         technical_analyses.c.timeframe == candles.c.timeframe,
     )
-    came_late = sa.exists().where(
-        newer.c.timeframe == candles.c.timeframe,
-        newer.c.token_id == candles.c.token_id,
-        newer.c.opened_at > candles.c.opened_at,
-        newer.c.available_at < candles.c.available_at,
-    )
     passed_by = sa.exists().where(
         indicator_chains.c.timeframe == candles.c.timeframe,
         sa.or_(
@@ -35,10 +30,23 @@ def _complete(connection: sa.Connection, start: datetime, end: datetime) -> Find
         ),
     )
     in_span = sa.and_(candles.c.opened_at >= start, candles.c.opened_at < end, candles.c.timeframe.in_(["5m", "1h"]))
+    # A candle with an impossible price or volume says nothing, and gets no analysis.
+    usable = sa.and_(candles.c.high < PRICE_LIMIT, sa.func.coalesce(candles.c.volume_usd, 0) < PRICE_LIMIT)
     total = connection.execute(sa.select(sa.func.count()).where(in_span)).scalar_one()
-    missing = connection.execute(
-        sa.select(sa.func.count()).where(in_span, passed_by, sa.not_(analysed), sa.not_(came_late))
-    ).scalar_one()
+    # Few are without an analysis; only for those is it worth looking at all newer candles.
+    without = (
+        sa.select(candles.c.timeframe, candles.c.token_id, candles.c.opened_at, candles.c.available_at)
+        .where(in_span, usable, passed_by, sa.not_(analysed))
+        .cte("without")
+        .prefix_with("MATERIALIZED")
+    )
+    came_late = sa.exists().where(
+        newer.c.timeframe == without.c.timeframe,
+        newer.c.token_id == without.c.token_id,
+        newer.c.opened_at > without.c.opened_at,
+        newer.c.available_at < without.c.available_at,
+    )
+    missing = connection.execute(sa.select(sa.func.count()).select_from(without).where(sa.not_(came_late))).scalar_one()
     return Finding(missing == 0, {"candles": total, "without an analysis": missing})
 
 

@@ -104,8 +104,11 @@ def token_metrics(
     past = [day for day in days_of_run(context) if day < today]
     if today not in days_of_run(context):
         return _kept(platform, past)
+    wanted = config.keys()
     with platform.engine.connect() as connection:
-        tracked = token_store.active_tokens(connection, platform.now(), config.keys())
+        tracked = token_store.active_tokens(connection, platform.now(), wanted)
+    if wanted is not None and (unknown := token_store.keys_without(tracked, wanted)):
+        raise dg.Failure(f"token_addresses: not tracked: {', '.join(map(':'.join, unknown))}", allow_retries=False)
 
     async def ask() -> Collected:
         async with DexScreener(platform.settings, platform.engine, platform.clock) as dexscreener:
@@ -183,10 +186,7 @@ def candles(
                 counts[f"{name} rolled up"] = candle_store.roll_up_closed(connection, TIMEFRAMES[name], now)
         for day in days_to_recompute(context, platform):
             for name in ("1h", "1d"):
-                start, end = day_bounds(day)
-                rolled = candle_store.roll_up_span(
-                    connection, TIMEFRAMES[name], start, min(end, TIMEFRAMES[name].floor(now)), now
-                )
+                rolled = candle_store.roll_up_again(connection, TIMEFRAMES[name], day, now)
                 counts[f"{name} rolled up"] = counts.get(f"{name} rolled up", 0) + rolled
         rows = _count_of_days(connection, tables.candles, "opened_at", days_of_run(context))
     return dg.MaterializeResult(
@@ -194,7 +194,7 @@ def candles(
             "dagster/row_count": rows,
             "history requests": imported.requests,
             "history candles": imported.candles,
-            "history requests left for later": later,
+            "history requests left for later": later + imported.left_for_later,
             "dead letters": len(imported.refused),
             **counts,
         }

@@ -49,10 +49,10 @@ def candles_from_snapshots(snapshots: Columns, previous: Columns, available_at: 
     return {name: values[traded] for name, values in candles.items()}
 
 
-def roll_up(finer: Columns, interval: np.timedelta64) -> Columns:
-    """Candles of a longer interval from finer ones (same columns, any order): first open, highest, lowest, last close, sum.
+def roll_up(finer: Columns, interval: np.timedelta64, available_at: np.datetime64) -> Columns:
+    """Candles of a longer interval from finer ones (same columns, any order), usable from the moment they are made on.
 
-    A volume is unknown only if every part's is. It becomes available with the last of its parts.
+    First open, highest, lowest, last close, sum. A volume is unknown only if every part's is.
     """
     order = np.lexsort((finer["opened_at"], finer["token_id"]))
     rows = {name: values[order] for name, values in finer.items()}
@@ -65,7 +65,7 @@ def roll_up(finer: Columns, interval: np.timedelta64) -> Columns:
     return {
         "token_id": rows["token_id"][starts],
         "opened_at": opened_at[starts],
-        "available_at": np.maximum.reduceat(rows["available_at"].view(np.int64), starts).view("datetime64[us]"),
+        "available_at": np.full(len(starts), available_at),
         "open": rows["open"][starts],
         "high": np.maximum.reduceat(rows["high"], starts),
         "low": np.minimum.reduceat(rows["low"], starts),
@@ -82,11 +82,11 @@ def _was_traded(rows: Columns, last: Array) -> Array:
 
 
 def _close_before(token_id: Array, opened: Array, previous: Columns) -> Array:
-    """Close of each token's candle right before, NaN where there is none; also from the candle built a moment ago."""
+    """Close of each token's candle right before, NaN where there is none; of two for one span the first in `previous`."""
     result = np.full(len(token_id), np.nan)
     if len(previous["token_id"]):
         key = _pair_key(previous["token_id"], previous["opened_at"])
-        order = np.argsort(key)
+        order = np.argsort(key, kind="stable")
         wanted = _pair_key(token_id, opened - FIVE_MINUTES)
         place = np.clip(np.searchsorted(key, wanted, sorter=order), 0, len(key) - 1)
         found = order[place]

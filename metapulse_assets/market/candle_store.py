@@ -1,7 +1,7 @@
 """Reading and writing candles. A candle is stored once: whoever comes first stays, and nothing rewrites it."""
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,10 +13,10 @@ from metapulse_assets.market.candle_building import (
     candles_from_snapshots,
     roll_up,
 )
-from metapulse_assets.market.tables import candles, token_metrics, tokens
+from metapulse_assets.market.tables import candle_requests, candles, token_metrics, tokens, tracked_tokens
 from metapulse_assets.market.timeframes import TIMEFRAMES, Timeframe
 from metapulse_assets.platform.bulk import Array, Columns, read_columns, to_datetime64, write_columns
-from metapulse_assets.platform.day_partitions import days_of, ensure_days
+from metapulse_assets.platform.day_partitions import day_bounds, days_of, ensure_days
 from metapulse_assets.platform.progress import progress_of, set_progress
 
 # Timeframes whose candles lie in one partition a UTC day; 1d candles are few and lie in one table.
@@ -25,6 +25,7 @@ DAY_PARTITIONED = ("5m", "1h")
 LONGEST_PAUSE_IN_CANDLES = 2
 # Snapshots older than this are no longer turned into candles: history from a vendor is better by then.
 OLDEST_SNAPSHOTS = timedelta(days=1)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def insert_candles(connection: sa.Connection, timeframe: str, columns: Columns, source: str, recorded_at: datetime) -> int:
@@ -48,7 +49,10 @@ def read_candles(
     end: datetime,
     token_ids: Collection[int] | None = None,
 ) -> Columns:
-    """Candles opened in [start, end), sorted by token and time: token_id, opened_at, available_at, open … volume_usd."""
+    """Candles opened in [start, end), sorted by token and time: token_id, opened_at, available_at, open … volume_usd.
+
+    `token_ids` narrows to some tokens; a `range` of ids takes in all that lie in it.
+    """
     statement = sa.select(
         candles.c.token_id,
         candles.c.opened_at,
@@ -59,7 +63,9 @@ def read_candles(
         candles.c.close,
         candles.c.volume_usd,
     ).where(candles.c.timeframe == timeframe, candles.c.opened_at >= start, candles.c.opened_at < end)
-    if token_ids is not None:
+    if isinstance(token_ids, range):
+        statement = statement.where(candles.c.token_id >= token_ids.start, candles.c.token_id < token_ids.stop)
+    elif token_ids is not None:
         statement = statement.where(candles.c.token_id.in_([int(token_id) for token_id in token_ids]))
     rows = read_columns(connection, statement)
     order = np.lexsort((rows["opened_at"], rows["token_id"]))
@@ -67,11 +73,16 @@ def read_candles(
 
 
 def build_from_snapshots(connection: sa.Connection, as_of: datetime) -> int:
-    """Store the 5-minute candles that have closed since the last time, out of the snapshots; returns how many."""
+    """Store the 5-minute candles that have closed since the last time, out of the snapshots; returns how many.
+
+    The newest span of the last time is looked at again: it may have been closed before the snapshots of its last seconds and
+    of `CLOSE_GRACE` were in. Who has a candle there keeps it.
+    """
     timeframe = TIMEFRAMES["5m"]
     end = timeframe.floor(as_of)
     oldest = timeframe.floor(as_of - OLDEST_SNAPSHOTS)
-    start = max(progress_of(connection, "candles:5m") or oldest, oldest)
+    made_until = progress_of(connection, made_until_mark("5m"))
+    start = oldest if made_until is None else max(made_until - timeframe.interval, oldest)
     if start >= end:
         return 0
     snapshots = _snapshots(connection, start, end, as_of)
@@ -82,19 +93,28 @@ def build_from_snapshots(connection: sa.Connection, as_of: datetime) -> int:
         built = candles_from_snapshots({k: v[slot_of == slot] for k, v in snapshots.items()}, previous, to_datetime64(as_of))
         stored += insert_candles(connection, "5m", built, "snapshots", as_of)
         previous = {name: np.concatenate((previous[name], built[name])) for name in ("token_id", "opened_at", "close")}
-    set_progress(connection, "candles:5m", end)
+    set_progress(connection, made_until_mark("5m"), max(end, made_until or end))
     return stored
 
 
 def roll_up_closed(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> int:
     """Store the candles of a timeframe that have closed since the last time, out of finer ones; returns how many."""
     end = timeframe.floor(as_of)
-    start = progress_of(connection, f"candles:{timeframe.name}")
-    set_progress(connection, f"candles:{timeframe.name}", end)
+    start = progress_of(connection, made_until_mark(timeframe.name))
+    set_progress(connection, made_until_mark(timeframe.name), max(end, start or end))
     if start is None or start >= end:
         # A first run has only part of the span that just closed; a vendor's history covers it.
         return 0
     return roll_up_span(connection, timeframe, start, end, as_of)
+
+
+def roll_up_again(connection: sa.Connection, timeframe: Timeframe, day: date, as_of: datetime) -> int:
+    """Store the closed candles of a day that are not there yet, out of finer ones; returns how many."""
+    start, end = day_bounds(day)
+    stored = roll_up_span(connection, timeframe, start, min(end, timeframe.floor(as_of)), as_of)
+    if stored:
+        set_progress(connection, filled_in_mark(timeframe.name), as_of)
+    return stored
 
 
 def roll_up_span(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime, recorded_at: datetime) -> int:
@@ -103,8 +123,24 @@ def roll_up_span(connection: sa.Connection, timeframe: Timeframe, start: datetim
     finer = read_candles(connection, timeframe.finer, start - timeframe.interval, end)
     whole = _spans_seen_whole(connection, finer, timeframe)
     within = finer["opened_at"] >= to_datetime64(start)
-    rolled = roll_up({k: v[within & whole] for k, v in finer.items()}, np.timedelta64(timeframe.interval))
+    parts = {k: v[within & whole] for k, v in finer.items()}
+    rolled = roll_up(parts, np.timedelta64(timeframe.interval), to_datetime64(recorded_at))
     return insert_candles(connection, timeframe.name, rolled, "rollup", recorded_at)
+
+
+def made_until_mark(timeframe: str) -> str:
+    """Name of the mark up to which candles have been made of what was seen; those of vendors may lie beyond."""
+    return f"candles:{timeframe}"
+
+
+def pause_ended_mark(timeframe: str) -> str:
+    """Name of the mark that says when the pipeline last came back after a pause."""
+    return f"candle_gap:{timeframe}"
+
+
+def filled_in_mark(timeframe: str) -> str:
+    """Name of the mark that says when a backfill last added candles among older ones."""
+    return f"candles_filled_in:{timeframe}"
 
 
 def tokens_with_candles(connection: sa.Connection, timeframe: str, token_ids: Collection[int], since: datetime) -> set[int]:
@@ -123,7 +159,7 @@ def tokens_with_candles(connection: sa.Connection, timeframe: str, token_ids: Co
 
 def paused_since(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> datetime | None:
     """Since when no candle of this timeframe was made, if that is longer than a missed tick explains."""
-    through = progress_of(connection, f"candles:{timeframe.name}")
+    through = progress_of(connection, made_until_mark(timeframe.name))
     if through and as_of - through > (LONGEST_PAUSE_IN_CANDLES + 1) * timeframe.interval:
         return through
     return None
@@ -149,25 +185,46 @@ def _snapshots(connection: sa.Connection, start: datetime, end: datetime, as_of:
 
 
 def _spans_seen_whole(connection: sa.Connection, finer: Columns, timeframe: Timeframe) -> Array:
-    """For each finer candle: whether its token was already known when the longer candle around it began."""
-    interval = np.timedelta64(timeframe.interval).astype("timedelta64[us]").astype(np.int64)
-    micros = finer["opened_at"].astype(np.int64)
-    began = micros // interval * interval
-    first_seen = {
-        row.token_id: row.first_recorded_at
+    """For each finer candle, sorted by token: whether nothing of the longer candle around it is missing.
+
+    Either the token was watched without a pause since that one began, or a vendor was asked for what was before.
+    """
+    began = _span_of(finer["opened_at"], timeframe)
+    token_ids, first_row, place = np.unique(finer["token_id"], return_index=True, return_inverse=True)
+    since, asked = _watched_since(connection, token_ids.tolist())
+    reaches_back = finer["opened_at"][first_row][place] < began + FIVE_MINUTES
+    whole: Array = (since[place] <= began) | ((asked >= since)[place] & reaches_back)
+    return whole
+
+
+def _watched_since(connection: sa.Connection, token_ids: Sequence[int]) -> tuple[Array, Array]:
+    """Since when each token has been watched without a pause, and when a vendor was last asked for its history."""
+    asked = sa.and_(
+        candle_requests.c.token_id == tokens.c.token_id,
+        candle_requests.c.timeframe == "5m",
+        candle_requests.c.candles_received > 0,
+    )
+    stored = {
+        row.token_id: row
         for row in connection.execute(
-            sa.select(tokens.c.token_id, tokens.c.first_recorded_at).where(
-                tokens.c.token_id.in_([int(token_id) for token_id in np.unique(finer["token_id"])])
+            sa.select(
+                tokens.c.token_id,
+                sa.func.coalesce(tracked_tokens.c.tracked_since, tokens.c.first_recorded_at).label("since"),
+                candle_requests.c.asked_at,
             )
+            .outerjoin(tracked_tokens, tracked_tokens.c.token_id == tokens.c.token_id)
+            .outerjoin(candle_requests, asked)
+            .where(tokens.c.token_id.in_(token_ids))
         )
     }
-    known = np.array(
-        [to_datetime64(first_seen[token_id]).astype(np.int64) for token_id in finer["token_id"].tolist()], np.int64
+    rows = [stored[token_id] for token_id in token_ids]
+    pause_ended = progress_of(connection, pause_ended_mark("5m")) or LONG_AGO
+    since = [to_datetime64(max(row.since, pause_ended)) for row in rows]
+    return np.array(since, "datetime64[us]"), np.array(
+        [to_datetime64(row.asked_at or LONG_AGO) for row in rows], "datetime64[us]"
     )
-    earliest: dict[int, int] = {}
-    for token_id, opened in zip(finer["token_id"].tolist(), micros.tolist(), strict=True):
-        earliest.setdefault(token_id, opened)
-    first_candle = np.array([earliest[token_id] for token_id in finer["token_id"].tolist()], np.int64)
-    five_minutes = FIVE_MINUTES.astype(np.int64)
-    whole: Array = (known <= began) | (first_candle < began + five_minutes)
-    return whole
+
+
+def _span_of(opened_at: Array, timeframe: Timeframe) -> Array:
+    interval = timeframe.seconds * 1_000_000
+    return (opened_at.astype(np.int64) // interval * interval).view("datetime64[us]")

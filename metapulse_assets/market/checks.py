@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 import dagster as dg
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from metapulse_assets.market.candle_building import CLOSE_GRACE
+from metapulse_assets.market.candle_store import made_until_mark
 from metapulse_assets.market.tables import candles, token_metrics, tracked_tokens
+from metapulse_assets.platform.progress import progress_of
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
 
 FIVE_MINUTES = timedelta(minutes=5)
@@ -46,23 +49,21 @@ def _every_token_seen(connection: sa.Connection, start: datetime, end: datetime)
 
 
 def _candles_complete(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
-    """Each closed five minutes in which a snapshot counted a trade has its candle."""
+    """Each closed five minutes whose last snapshot counted a trade has its candle."""
     grace = timedelta(seconds=int(CLOSE_GRACE / np.timedelta64(1, "s")))
-    made_until = connection.execute(sa.text("SELECT through FROM progress_marks WHERE name = 'candles:5m'")).scalar()
+    made_until = progress_of(connection, made_until_mark("5m"))
     if made_until is None:
         return Finding(True, {"expected": 0})
     m = token_metrics.c
-    slot = sa.func.date_bin(FIVE_MINUTES, m.observed_at - grace, start)
-    expected = (
-        sa.select(m.token_id, slot.label("opened_at"))
-        .distinct()
-        .where(
-            m.observed_at >= start + grace,
-            m.observed_at < min(end, made_until) + grace,
-            m.buys_m5 + m.sells_m5 > 0,
-        )
+    slot = sa.func.date_bin(FIVE_MINUTES, m.observed_at - grace, start).label("opened_at")
+    last = (
+        sa.select(m.token_id, slot, sa.func.greatest(m.buys_m5, m.sells_m5).label("trades"))
+        .ext(distinct_on(m.token_id, slot))
+        .where(m.observed_at >= start + grace, m.observed_at < min(end, made_until) + grace)
+        .order_by(m.token_id, slot, m.observed_at.desc())
         .subquery()
     )
+    expected = sa.select(last.c.token_id, last.c.opened_at).where(last.c.trades > 0).subquery()
     present = sa.and_(
         candles.c.timeframe == "5m",
         candles.c.token_id == expected.c.token_id,

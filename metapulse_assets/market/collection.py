@@ -67,8 +67,7 @@ def _choose(result: Collected, found: Batch[Pair], tracked: Iterable[TrackedToke
 
 async def _ask_again(dexscreener: DexScreener, result: Collected, tracked: Sequence[TrackedToken]) -> None:
     missing = [token for token in result.without_answer(tracked) if token.pool_address]
-    # When whole requests failed the vendor is in trouble; asking more would only add to it.
-    if not missing or any(letter.kind == "request" for letter in result.refused):
+    if not missing or _requests_failed(result.refused):
         return
     found: Batch[Pair] = Batch()
     for chain, tokens in by_chain(missing):
@@ -76,6 +75,11 @@ async def _ask_again(dexscreener: DexScreener, result: Collected, tracked: Seque
         for start in range(0, len(addresses), ADDRESSES_PER_CALL):
             found.extend(await dexscreener.pools(chain, addresses[start : start + ADDRESSES_PER_CALL]))
     _choose(result, found, missing)
+
+
+def _requests_failed(refused: Iterable[DeadLetter]) -> bool:
+    """Whether whole requests failed: then the vendor is in trouble, and asking more would only add to it."""
+    return any(letter.kind == "request" for letter in refused)
 
 
 async def _look_twice(dexscreener: DexScreener, result: Collected, tracked: Sequence[TrackedToken]) -> None:
@@ -86,8 +90,7 @@ async def _look_twice(dexscreener: DexScreener, result: Collected, tracked: Sequ
     ]
     for token in jumped[:MOST_SECOND_LOOKS]:
         found = await dexscreener.pools_of_token(*token.key)
-        failed = any(letter.kind == "request" for letter in found.refused)
         found.items.append(result.chosen[token.key])
         _choose(result, found, [token])
-        if failed:
+        if _requests_failed(found.refused):
             return

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from metapulse_assets.platform.bulk import NO_INT, Array, Columns
+from metapulse_assets.platform.bulk import NO_INT, Array, Columns, to_datetime64
 from metapulse_assets.vendors.dexscreener import Pair
 
 WINDOWS = ("m5", "h1", "h6", "h24")
@@ -49,7 +49,7 @@ def metric_columns(snapshots: Sequence[Snapshot], recorded_at: datetime) -> Colu
 
 
 def _times(moments: Sequence[datetime]) -> Array:
-    return np.array([moment.replace(tzinfo=None) for moment in moments], "datetime64[us]")
+    return np.array([to_datetime64(moment) for moment in moments], "datetime64[us]")
 
 
 def _floats(pairs: Sequence[Pair], get: Callable[..., float | None]) -> Array:

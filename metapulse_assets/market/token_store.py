@@ -1,13 +1,13 @@
 """Reading and writing tokens, pools and which tokens are tracked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
-from metapulse_assets.market.discovery import Review, TokenKey, TrackedState, Verdict
+from metapulse_assets.market.discovery import FORMERLY_WATCHED, WATCHED, Review, TokenKey, TrackedState, Verdict
 from metapulse_assets.market.pool_choice import token_key
 from metapulse_assets.market.tables import pools, token_metrics, tokens, tracked_tokens
 from metapulse_assets.vendors.chains import canonical_address
@@ -51,7 +51,8 @@ def upsert_tokens(connection: sa.Connection, pairs: Iterable[Pair], at: datetime
                 sa.tuple_(statement.excluded.symbol, statement.excluded.name)
             ),
         ),
-        list(rows.values()),
+        # Always in the same order, so that two processes wait for each other and never in a circle.
+        [rows[key] for key in sorted(rows)],
     )
     return token_ids(connection, rows)
 
@@ -92,7 +93,9 @@ def upsert_pools(connection: sa.Connection, pairs: Sequence[tuple[int, Pair]], a
                 "first_recorded_at": at,
             }
     if new:
-        connection.execute(insert(pools).on_conflict_do_nothing(index_elements=["chain", "address"]), list(new.values()))
+        connection.execute(
+            insert(pools).on_conflict_do_nothing(index_elements=["chain", "address"]), [new[key] for key in sorted(new)]
+        )
         stored = connection.execute(
             sa.select(pools.c.chain, pools.c.address, pools.c.pool_id).where(
                 pools.c.address.in_([address for _, address in new])
@@ -125,15 +128,18 @@ def start_tracking(
             "failing_since": None,
             "reason": verdict.reason,
         }
-        for key, verdict in verdicts.items()
+        for key, verdict in sorted(verdicts.items(), key=lambda item: ids.get(item[0], 0))
         if verdict.passes
     ]
     if rows:
         statement = insert(tracked_tokens)
         refreshed = ("active", "sources", "last_listed_at", "failing_since", "reason")
+        # A token that comes back begins anew: what happened in between was not seen.
+        since = sa.case((tracked_tokens.c.active, tracked_tokens.c.tracked_since), else_=statement.excluded.tracked_since)
         connection.execute(
             statement.on_conflict_do_update(
-                index_elements=["token_id"], set_={name: statement.excluded[name] for name in refreshed}
+                index_elements=["token_id"],
+                set_={"tracked_since": since, **{name: statement.excluded[name] for name in refreshed}},
             ),
             rows,
         )
@@ -156,9 +162,25 @@ def note_listed(connection: sa.Connection, sources: Mapping[int, set[str]], at: 
         .values(last_listed_at=at, sources=sa.bindparam("all_sources")),
         [
             {"listed_id": token_id, "all_sources": sorted(names | set(stored.get(token_id, ())))}
-            for token_id, names in sources.items()
+            for token_id, names in sorted(sources.items())
         ],
     )
+
+
+def unwatch_others(connection: sa.Connection, watched: Collection[TokenKey]) -> None:
+    """Note which tokens are on the watch list no more."""
+    stored = connection.execute(
+        sa.select(tracked_tokens.c.token_id, tokens.c.chain, tokens.c.address)
+        .join(tokens, tokens.c.token_id == tracked_tokens.c.token_id)
+        .where(tracked_tokens.c.sources.contains([WATCHED]))
+    )
+    others = [row.token_id for row in stored if (row.chain, row.address) not in watched]
+    if others:
+        connection.execute(
+            sa.update(tracked_tokens)
+            .where(tracked_tokens.c.token_id.in_(others))
+            .values(sources=sa.func.array_replace(tracked_tokens.c.sources, WATCHED, FORMERLY_WATCHED))
+        )
 
 
 def apply_review(connection: sa.Connection, review: Review, at: datetime) -> None:
@@ -191,6 +213,12 @@ def active_tokens(connection: sa.Connection, now: datetime, only: Iterable[Token
         return found
     wanted = {(chain, canonical_address(chain, address)) for chain, address in only}
     return [token for token in found if token.key in wanted]
+
+
+def keys_without(found: Iterable[TrackedToken], wanted: Iterable[TokenKey]) -> list[TokenKey]:
+    """Those of the wanted tokens, as they were written, that are not among the found."""
+    keys = {token.key for token in found}
+    return [(chain, address) for chain, address in wanted if (chain, canonical_address(chain, address)) not in keys]
 
 
 def latest_views(now: datetime) -> sa.Select[tuple[int, int, float, float, float]]:

@@ -65,6 +65,8 @@ async def find_candidates(
 def decide(connection: sa.Connection, found: Discovered, settings: Settings, now: datetime) -> None:
     """Admit new tokens while places are free, hold the tracked ones against the bar again, and write it all down."""
     bar = bar_of(settings)
+    watched = {key for key, sources in found.candidates.items() if WATCHED in sources}
+    token_store.unwatch_others(connection, watched)
     states = token_store.tracked_states(connection, now)
     result = review(states, now, bar)
     found.let_go = result.let_go

@@ -1,4 +1,4 @@
-"""Bulk reads and writes between numpy arrays and PostgreSQL: binary COPY, no Python object a row.
+"""Bulk reads and writes between numpy arrays and PostgreSQL, in its binary format: no Python object a row.
 
 A column is an array; a null is NaN in a float column and `NO_INT` in an integer one. Times are `datetime64[us]` in UTC.
 Few rows with text and JSON in them need none of this: write those with SQLAlchemy.
@@ -22,6 +22,8 @@ NO_INT = -(2**31)
 
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
+# Dimensions, flag for nulls, type, length and lower bound of the one dimension.
+_ARRAY_HEADER = 20
 # PostgreSQL counts microseconds from 2000-01-01.
 _POSTGRES_EPOCH = np.datetime64("2000-01-01", "us").astype(np.int64)
 
@@ -89,11 +91,8 @@ def write_columns(
         )
     )
     _copy_in(raw, staging, arrays, wires, count)
-    selected = [
-        sql.SQL(wires[name].select).format(column=sql.Identifier(name)) if name in wires else sql.Literal(value)
-        for name, value in columns.items()
-    ]
-    statement = sql.SQL("INSERT INTO {} AS stored ({}) SELECT {} FROM {} {}").format(
+    selected = [_staged(value, name, wires.get(name)) for name, value in columns.items()]
+    statement = sql.SQL("INSERT INTO {} AS stored ({}) SELECT {} FROM {} AS staged {}").format(
         sql.Identifier(table.name),
         sql.SQL(", ").join(map(sql.Identifier, columns)),
         sql.SQL(", ").join(selected),
@@ -105,21 +104,17 @@ def write_columns(
 
 def read_columns(connection: sa.Connection, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> Columns:
     """Run a select whose columns are numbers, booleans or times and return them as arrays, in the select's order."""
-    wires = {column.name: _wire_of_type(column.type) for column in statement.selected_columns}
-    inner = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    wires = {column.name: _wire_of_type(column.name, column.type) for column in statement.selected_columns}
+    # One array a column: a COPY would send every row as a message of its own, and each costs Python some microseconds.
     fields = sql.SQL(", ").join(
-        sql.SQL(_READ_SELECT.get(wire.dtype, "{}")).format(sql.Identifier(name)) for name, wire in wires.items()
+        sql.SQL("array_agg({})").format(sql.SQL(_READ_SELECT.get(wire.dtype, "{}")).format(sql.Identifier(name)))
+        for name, wire in wires.items()
     )
-    query = sql.SQL("COPY (SELECT {} FROM ({}) AS inner_rows) TO STDOUT (FORMAT binary)").format(
-        fields,
-        sql.SQL(str(inner)),
-    )
-    with driver(connection).cursor().copy(query) as copy:
-        body = b"".join(copy)
-    dtype = _record_dtype(wires)
-    payload = memoryview(body)[len(_COPY_HEADER) : len(body) - len(_COPY_TRAILER)]
-    records = np.frombuffer(payload, dtype=dtype)
-    return {name: _from_wire(records[name], wire) for name, wire in wires.items()}
+    query = sql.SQL("SELECT {} FROM ({}) AS inner_rows").format(fields, _rendered(connection, statement))
+    with driver(connection).cursor(binary=True) as cursor:
+        result = cursor.execute(query).pgresult
+        assert result is not None  # noqa: S101 - a select has a result
+        return {name: _from_array(name, result.get_value(0, place), wire) for place, (name, wire) in enumerate(wires.items())}
 
 
 def replace_rows(
@@ -135,35 +130,31 @@ def replace_rows(
     changed = write_columns(connection, table, columns, conflict="replace_changed")
     raw = driver(connection)
     keys = [column.name for column in table.primary_key.columns]
-    condition = within.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+    delete = sql.SQL("DELETE FROM {} WHERE ({})").format(sql.Identifier(table.name), _rendered(connection, within))
     if _row_count({k: v for k, v in columns.items() if isinstance(v, np.ndarray | Labels)}) == 0:
-        return (
-            changed
-            + raw.execute(
-                sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table.name), sql.SQL(str(condition)))
-            ).rowcount
-        )
-    staging = sql.Identifier(f"staging_{table.name}")
+        return changed + raw.execute(delete).rowcount
     same_key = sql.SQL(" AND ").join(
-        sql.SQL("{0}.{1} = {2}").format(sql.Identifier(table.name), sql.Identifier(key), _staged_key(columns[key], key))
+        sql.SQL("{}.{} = {}").format(sql.Identifier(table.name), sql.Identifier(key), _staged(columns[key], key))
         for key in keys
     )
-    deleted = raw.execute(
-        sql.SQL("DELETE FROM {} WHERE {} AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})").format(
-            sql.Identifier(table.name),
-            sql.SQL(str(condition)),
-            staging,
-            same_key,
-        )
-    ).rowcount
-    return changed + deleted
+    staging = sql.Identifier(f"staging_{table.name}")
+    superfluous = sql.SQL("{} AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})").format(delete, staging, same_key)
+    return changed + raw.execute(superfluous).rowcount
 
 
-def _staged_key(value: object, key: str) -> sql.Composable:
+def _rendered(connection: sa.Connection, element: sa.ClauseElement) -> sql.SQL:
+    """A condition or statement with its values in it."""
+    text = str(element.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
+    # SQLAlchemy doubles each % for a driver that gets parameters apart; here there are none.
+    return sql.SQL(text.replace("%%", "%"))
+
+
+def _staged(value: object, name: str, wire: "_Wire | None" = None) -> sql.Composable:
+    """A value of the staging table as the real table holds it; a scalar as it is."""
     if isinstance(value, Labels):
-        return sql.SQL("({})[staged.{} + 1]").format(sql.Literal(list(value.names)), sql.Identifier(key))
+        return sql.SQL("({}::text[])[staged.{} + 1]").format(sql.Literal(list(value.names)), sql.Identifier(name))
     if isinstance(value, np.ndarray):
-        return sql.SQL("staged.{}").format(sql.Identifier(key))
+        return sql.SQL(wire.select if wire else "{column}").format(column=sql.SQL("staged.{}").format(sql.Identifier(name)))
     return sql.Literal(value)
 
 
@@ -194,7 +185,7 @@ def _length_of(kind: sa.types.TypeEngine[Any]) -> int:
     return getattr(kind, "length", None) or 0
 
 
-def _wire_of_type(kind: sa.types.TypeEngine[Any]) -> _Wire:
+def _wire_of_type(name: str, kind: sa.types.TypeEngine[Any]) -> _Wire:
     table: list[tuple[Callable[[], bool], _Wire]] = [
         (lambda: isinstance(kind, sa.REAL), _Wire(">f4", "real", _FLOAT)),
         (lambda: isinstance(kind, sa.Float), _Wire(">f8", "double precision", _FLOAT)),
@@ -208,14 +199,11 @@ def _wire_of_type(kind: sa.types.TypeEngine[Any]) -> _Wire:
     for matches, wire in table:
         if matches():
             return wire
-    raise TypeError(f"no binary COPY for a column of type {kind!r}; use SQLAlchemy for it")
+    raise TypeError(f"{name}: no binary COPY for a column of type {kind}; use SQLAlchemy for it")
 
 
 def _wire_of(column: sa.Column[Any], value: Array | Labels) -> _Wire:
-    if isinstance(value, Labels):
-        names = ", ".join("'" + name.replace("'", "''") + "'" for name in value.names)
-        return _Wire(">i2", "smallint", f"(ARRAY[{names}])[{{column}} + 1]")
-    return _wire_of_type(column.type)
+    return _Wire(">i2", "smallint", "{column}") if isinstance(value, Labels) else _wire_of_type(column.name, column.type)
 
 
 def _numpy_type(wire: _Wire) -> str:
@@ -235,12 +223,34 @@ def _from_wire(values: Array, wire: _Wire) -> Array:
     return values if wire.dtype.startswith("V") else values.astype(values.dtype.newbyteorder("="))
 
 
-def _to_wire(value: Array | Labels, wire: _Wire) -> Array:
-    if isinstance(value, Labels):
-        return value.codes
+def _to_wire(name: str, value: Array | Labels, wire: _Wire) -> Array:
+    """What crosses for a column. numpy would store a number that does not fit without a word, so that is looked at here."""
+    numbers = value.codes if isinstance(value, Labels) else value
     if wire.dtype == ">M8":
-        return value.astype("datetime64[us]").view(np.int64) - _POSTGRES_EPOCH
-    return value
+        if (absent := np.isnat(numbers.astype("datetime64[us]"))).any():
+            raise ValueError(f"{name}: no time at index {absent.argmax()}")
+        return numbers.astype("datetime64[us]").view(np.int64) - _POSTGRES_EPOCH
+    if wire.dtype.startswith(">i"):
+        bounds = np.iinfo(wire.dtype)
+        wrong = ~((numbers >= bounds.min) & (numbers <= bounds.max))
+        if wrong.any():
+            raise ValueError(f"{name}: {numbers[wrong][0]} at index {wrong.argmax()} is no {wire.staging}")
+    if wire.dtype.startswith("V") and numbers.dtype != np.dtype(wire.dtype):
+        raise ValueError(f"{name}: values of {numbers.dtype.itemsize} bytes where {wire.dtype[1:]} are expected")
+    return numbers
+
+
+def _from_array(name: str, raw: bytes | None, wire: _Wire) -> Array:
+    """A column out of an array as PostgreSQL sends it. Raises ValueError for a null that no value stands for."""
+    item = np.dtype([("length", ">i4"), ("value", _numpy_type(wire))])
+    body = memoryview(raw)[_ARRAY_HEADER:] if raw else memoryview(b"")
+    # A null is shorter than a value: the items before the first one still lie where they should.
+    items = np.frombuffer(body[: len(body) // item.itemsize * item.itemsize], item)
+    shorter = items["length"] != item["value"].itemsize
+    if shorter.any() or len(body) % item.itemsize:
+        row = int(shorter.argmax()) if shorter.any() else len(items)
+        raise ValueError(f"{name}: null in row {row}; a column of type {wire.staging} has no value for it")
+    return _from_wire(items["value"], wire)
 
 
 def _copy_in(
@@ -254,7 +264,7 @@ def _copy_in(
     records["field_count"] = len(wires)
     for name, wire in wires.items():
         records[f"{name} length"] = np.dtype(_numpy_type(wire)).itemsize
-        records[name] = _to_wire(arrays[name], wire)
+        records[name] = _to_wire(name, arrays[name], wire)
     with raw.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(staging)) as copy:
         copy.write(_COPY_HEADER)
         copy.write(records.tobytes())
@@ -266,9 +276,9 @@ def _on_conflict(table: sa.Table, columns: Iterable[str], conflict: str) -> sql.
         return sql.SQL("")
     keys: Sequence[str] = [column.name for column in table.primary_key.columns]
     target = sql.SQL("ON CONFLICT ({}) ").format(sql.SQL(", ").join(map(sql.Identifier, keys)))
-    if conflict == "keep":
-        return target + sql.SQL("DO NOTHING")
     values = [name for name in columns if name not in keys]
+    if conflict == "keep" or not values:
+        return target + sql.SQL("DO NOTHING")
     return target + sql.SQL("DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})").format(
         sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values),
         sql.SQL(", ").join(sql.SQL("stored.{}").format(sql.Identifier(name)) for name in values),

@@ -54,7 +54,8 @@ class CircuitBreaker:
             now = self._clock()
             # A probe that died leaves half_open behind; its lease is as long as the wait.
             remaining = row.changed_at + self._policy.open_seconds - now
-            if remaining > 0:
+            # More than twice the wait can only be a clock that was set back.
+            if 0 < remaining <= 2 * self._policy.open_seconds:
                 raise CircuitOpenError(self._vendor, remaining, row.last_error)
             became_probe = connection.execute(
                 sa.update(circuit_breakers)
@@ -75,6 +76,17 @@ class CircuitBreaker:
                 .values(state="closed", failures=0, changed_at=self._clock())
             )
         self._clean = True
+
+    def undecided(self) -> None:
+        """A call ended in a way that says nothing of the vendor; if it was the probe, the next asker is the probe."""
+        if self._clean:
+            return
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(circuit_breakers)
+                .where(circuit_breakers.c.vendor == self._vendor, circuit_breakers.c.state == "half_open")
+                .values(state="open", changed_at=self._clock() - self._policy.open_seconds)
+            )
 
     def failed(self, error: str) -> None:
         """A call failed for a reason of the vendor's; the last of so many in a row opens the breaker."""

@@ -32,12 +32,14 @@ console_logger = dg.LoggerDefinition(make_console_logger, description="One short
 
 
 def worth_a_line(record: logging.LogRecord) -> bool:
-    """Whether people want to see a record: steps, failed checks, messages of ours, warnings."""
+    """Whether people want to see a record: steps, failed checks, failures of any kind, messages of ours."""
     event = _event_of(record)
     if event is None:
         return record.levelno >= logging.getLevelNamesMapping()[get_settings().log_level.upper()]
     if event.event_type_value == CHECK:
         return not bool(event.event_specific_data.passed)
+    if record.levelno >= logging.ERROR:
+        return True
     return event.event_type_value in (STEP_STARTS, STEP_ENDS, STEP_FAILS, STEP_RETRIES) and not _is_check_step(record)
 
 
@@ -55,9 +57,9 @@ class StepFormatter(logging.Formatter):
         text = record.getMessage()
         if event is not None:
             text = self._say(event, step)
-        elif " - " in text:
+        else:
             # Dagster puts job, run and step before a message of ours; the line names the step already.
-            text = text.rsplit(" - ", 1)[-1]
+            text = (getattr(record, "dagster_meta", None) or {}).get("orig_message") or text
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         return redact(f"{time.strftime('%H:%M:%S', time.gmtime(record.created))}  {step:<20} {level}{text}", known_secrets())
 
@@ -73,7 +75,15 @@ class StepFormatter(logging.Formatter):
             return f"check {data.check_name} of {data.asset_key.to_user_string()} FAILED: " + ", ".join(
                 f"{name} {value.value}" for name, value in data.metadata.items()
             )
-        return str(event.message or kind)
+        error = getattr(event.event_specific_data, "error", None)
+        return "\n".join(filter(None, (str(event.message or kind), _reason(error))))
+
+
+def _reason(error: Any) -> str:
+    """What went wrong first, with its trace: Dagster wraps it into errors of its own."""
+    if error is None:
+        return ""
+    return _reason(error.cause) if error.cause else str(error.to_string()).strip()
 
 
 def _event_of(record: logging.LogRecord) -> Any:

@@ -4,9 +4,10 @@ Tables belong to the domains (`tables.py` in each); they register on `metadata` 
 """
 
 import functools
+import re
 from collections.abc import Callable
 from importlib.resources import files
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import alembic.command
 import alembic.config
@@ -15,7 +16,7 @@ import psycopg.sql
 import sqlalchemy as sa
 
 from metapulse_assets.platform import embedded_postgres
-from metapulse_assets.platform.redaction import redact_url
+from metapulse_assets.platform.redaction import redact, redact_url
 from metapulse_assets.platform.settings import Mode, Settings
 
 metadata = sa.MetaData(
@@ -38,7 +39,10 @@ database_identity = sa.Table(
 )
 
 # Query parameters that other tools put into DATABASE_URL and libpq refuses.
-_FOREIGN_PARAMETERS = {"schema", "pgbouncer", "connection_limit", "pool_timeout", "socket_timeout"}
+_FOREIGN_PARAMETERS = {
+    *("schema", "pgbouncer", "connection_limit", "pool_timeout", "socket_timeout", "statement_cache_size"),
+    *("sslaccept", "sslidentity"),
+}
 
 
 class DatabaseError(Exception):
@@ -54,13 +58,39 @@ def libpq_url(settings: Settings) -> str:
 
 
 def normalise_url(url: str) -> str:
-    """A PostgreSQL URL as libpq takes it, from the spellings that SQLAlchemy, Prisma and hosting services use."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.split("+")[0]
-    if scheme not in ("postgres", "postgresql"):
-        raise DatabaseError(f"DATABASE_URL: {redact_url(url)!r} is not a postgresql:// URL")
-    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in _FOREIGN_PARAMETERS]
-    return urlunsplit(("postgresql", parts.netloc, parts.path or "/postgres", urlencode(query, safe="/"), ""))
+    """A PostgreSQL URL as libpq takes it, from the spellings that SQLAlchemy, Prisma and hosting services use.
+
+    Raises `DatabaseError`, without the password, for a URL that libpq would misread.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower().split("+")[0] not in ("postgres", "postgresql"):
+        raise DatabaseError(f"DATABASE_URL: {scheme + separator if separator else 'its value'} is not a postgresql:// URL")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    credentials, at, address = authority.rpartition("@")
+    path, _, parameters = rest.removeprefix(authority).partition("?")
+    # A password with / ? or # in it ends the authority too early; the rest of it would turn up in libpq's own messages.
+    ports = [host.rpartition(":")[2] for host in address.split(",") if not host.endswith("]") and ":" in host]
+    if any(sign in path + parameters for sign in "@#") or any(port and not port.isdecimal() for port in ports):
+        raise DatabaseError("DATABASE_URL: cannot be read; write / ? # and @ in its user and password as %2F %3F %23 and %40")
+    query = [_translated(name, value) for name, value in parse_qsl(parameters) if name not in _FOREIGN_PARAMETERS]
+    query_text = urlencode(query, safe="/", quote_via=quote)
+    return _joined(f"{_quoted(credentials)}{at}{address}", path if path.strip("/") else "/postgres", query_text)
+
+
+def _quoted(credentials: str) -> str:
+    """User and password as a URL holds them, whether or not they were percent-encoded before."""
+    parts = (re.sub("%(?![0-9A-Fa-f]{2})", "%25", part) for part in credentials.split(":", 1))
+    return ":".join(quote(part, safe="%") for part in parts)
+
+
+def _translated(name: str, value: str) -> tuple[str, str]:
+    # Node's pg writes ssl=true.
+    return ("sslmode", "require") if (name, value) == ("ssl", "true") else (name, value)
+
+
+def _joined(authority: str, path: str, query: str) -> str:
+    # Not urlunsplit: it drops the // of an empty authority, which a Unix socket's URL has.
+    return f"postgresql://{authority}{path}{'?' if query else ''}{query}"
 
 
 def sqlalchemy_url(url: str, driver: str = "psycopg") -> str:
@@ -83,18 +113,23 @@ def dagster_storage_url(settings: Settings) -> str:
 def with_database(url: str, rename: Callable[[str], str]) -> str:
     """The same server, another database."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(path="/" + rename(parts.path.lstrip("/"))))
+    return _joined(parts.netloc, f"/{quote(rename(_database_of(parts)))}", parts.query)
+
+
+def _database_of(parts: SplitResult) -> str:
+    return unquote(parts.path.lstrip("/"))
 
 
 def create_engine(url: str, settings: Settings) -> sa.Engine:
     """An engine on a libpq URL, with a bounded pool (`DATABASE_POOL_SIZE`, `DATABASE_POOL_MAX`)."""
+    given_options = dict(parse_qsl(urlsplit(url).query)).get("options", "")
     return sa.create_engine(
         sqlalchemy_url(url),
         pool_size=min(settings.database_pool_size, settings.database_pool_max),
         max_overflow=max(settings.database_pool_max - settings.database_pool_size, 0),
         pool_recycle=1800,
         pool_pre_ping=True,
-        connect_args={"options": "-c timezone=UTC", "application_name": "metapulse"},
+        connect_args={"options": f"{given_options} -c timezone=UTC".strip(), "application_name": "metapulse"},
     )
 
 
@@ -142,7 +177,7 @@ def claim(url: str, mode: Mode) -> None:
 
 
 def _ensure_database(url: str) -> None:
-    name = urlsplit(url).path.lstrip("/")
+    name = _database_of(urlsplit(url))
     try:
         with psycopg.connect(url, connect_timeout=10):
             return
@@ -161,4 +196,4 @@ def _ensure_database(url: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return redact_url(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
+    return redact(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__

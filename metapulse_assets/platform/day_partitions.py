@@ -42,14 +42,13 @@ def ensure_days(connection: sa.Connection, parent: str, days: Iterable[date]) ->
 
     Made as a table of its own and then attached, because that waits for no reader of the parent.
     """
-    missing = [day for day in days if not _exists(connection, partition_name(parent, day))]
+    missing = _missing(connection, parent, set(days))
     if not missing:
         return
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _PARTITION_LOCK})
-    for day in missing:
+    # Another process may have made some while this one waited for the lock.
+    for day in _missing(connection, parent, missing):
         name = partition_name(parent, day)
-        if _exists(connection, name):
-            continue
         start, end = day_bounds(day)
         connection.execute(
             sa.text(
@@ -74,5 +73,11 @@ def existing_days(connection: sa.Connection, parent: str) -> list[date]:
     return sorted(datetime.strptime(name.rsplit("_", 1)[1], "%Y%m%d").date() for (name,) in rows)
 
 
-def _exists(connection: sa.Connection, table: str) -> bool:
-    return connection.execute(sa.text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None
+def _missing(connection: sa.Connection, parent: str, days: set[date]) -> set[date]:
+    """Which of the days have no partition, asked in one question."""
+    names = {partition_name(parent, day): day for day in days}
+    found = connection.execute(
+        sa.text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)"),
+        {"names": list(names)},
+    )
+    return days - {names[name] for (name,) in found}

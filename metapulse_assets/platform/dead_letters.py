@@ -15,6 +15,10 @@ from metapulse_assets.platform.tables import dead_letters
 
 # A refused answer of megabytes is in raw_payloads; here its head is enough to recognise it.
 LONGEST_TEXT = 20_000
+LONGEST_PAYLOAD = 200_000
+DEEPEST_NESTING = 50
+# Bytes of UTF-8: the unique index holds both, and an entry of it at most 2704 bytes.
+LONGEST_KEY, LONGEST_REASON = 500, 1_000
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,9 @@ def store_dead_letters(
     """Store refusals; the same refusal again only raises its count. Returns how many distinct ones came."""
     rows: dict[tuple[str, str, str, bytes], dict[str, Any]] = {}
     for letter in letters:
-        payload = _storable(letter.payload)
+        payload = _headed(_storable(letter.payload))
         digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).digest()
-        key = (letter.source, letter.item_key[:500], letter.reason[:1000], digest)
+        key = (letter.source, _cut(letter.item_key, LONGEST_KEY), _cut(letter.reason, LONGEST_REASON), digest)
         if key in rows:
             rows[key]["occurrences"] += 1
             continue
@@ -46,8 +50,8 @@ def store_dead_letters(
             "occurrences": 1,
             "source": letter.source,
             "kind": letter.kind,
-            "item_key": _storable(key[1]),
-            "reason": _storable(key[2]),
+            "item_key": key[1],
+            "reason": key[2],
             "payload": payload,
             "payload_sha256": digest,
             "run_id": run_id,
@@ -68,17 +72,32 @@ def store_dead_letters(
     return len(rows)
 
 
-def _storable(value: Any) -> Any:
-    """What JSONB can hold: no NUL, no lone surrogate, no infinity; long texts cut and marked."""
+def _storable(value: Any, depth: int = 0) -> Any:
+    """What JSONB can hold: no NUL, no lone surrogate, no infinity; long texts and deep nesting cut and marked."""
+    if isinstance(value, dict | list | tuple) and depth >= DEEPEST_NESTING:
+        return f"… ({type(value).__name__} of {len(value)}, nested too deep)"
     if isinstance(value, dict):
-        return {_storable(str(key)): _storable(item) for key, item in value.items()}
+        return {_storable(str(key)): _storable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
+        return [_storable(item, depth + 1) for item in value]
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        clean = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        clean = _clean(value)
         return clean if len(clean) <= LONGEST_TEXT else f"{clean[:LONGEST_TEXT]}… ({len(clean)} characters)"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
+
+
+def _headed(payload: Any) -> Any:
+    text = json.dumps(payload)
+    return payload if len(text) <= LONGEST_PAYLOAD else {"head": text[:LONGEST_TEXT], "characters": len(text)}
+
+
+def _cut(text: str, longest: int) -> str:
+    return _clean(text).encode()[:longest].decode("utf-8", "ignore")
+
+
+def _clean(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

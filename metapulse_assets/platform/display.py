@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 LONGEST_CELL = 60
+_ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`|*_[]<>!#&"}
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -23,9 +24,7 @@ def plain_cell(value: Any) -> str:
     )
     if len(text) > LONGEST_CELL:
         text = text[: LONGEST_CELL - 1] + "…"
-    for sign in "\\`|*_[]<>!#":
-        text = text.replace(sign, f"&#{ord(sign)};")
-    return text
+    return text.translate(_ESCAPES)
 
 
 def short(value: Any) -> str:

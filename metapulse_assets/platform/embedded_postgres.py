@@ -7,6 +7,7 @@ The server listens on a Unix socket in a folder of rights 0700, on no network ad
 
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -18,15 +19,21 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
+import psutil
 import psycopg
 
 SUPERUSER = "postgres"
-SOCKET_NAME = ".s.PGSQL.5432"
+# Said to server and clients alike, since both would else take PGPORT from the environment.
+PORT = 5432
+SOCKET_NAME = f".s.PGSQL.{PORT}"
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the ending NUL included.
 LONGEST_SOCKET_PATH = 100
 START_SECONDS = 60
+START_ATTEMPTS = 5
 SERVER_OPTIONS = {
+    "port": str(PORT),
     "listen_addresses": "''",
     "max_connections": "120",
     "shared_buffers": "128MB",
@@ -54,7 +61,7 @@ class EmbeddedServer:
 
     def url(self, database: str = "postgres") -> str:
         """libpq URL of one of its databases."""
-        return f"postgresql://{SUPERUSER}@/{database}?host={self.socket_folder}"
+        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket_folder))}&port={PORT}"
 
 
 def locate(home: Path) -> EmbeddedServer:
@@ -67,7 +74,8 @@ def locate(home: Path) -> EmbeddedServer:
         return EmbeddedServer(base / "data", programs, base / "data", base / "data" / "server.log", "nobody")
     data = home / "postgres"
     socket_folder = data
-    if len(str(data / SOCKET_NAME)) > LONGEST_SOCKET_PATH:
+    # PostgreSQL and its clients take a comma for the end of one folder and the beginning of another.
+    if len(os.fsencode(data / SOCKET_NAME)) > LONGEST_SOCKET_PATH or "," in str(data):
         socket_folder = Path(tempfile.gettempdir()) / f"metapulse-{os.getuid()}-{identity}"
     programs = _package_folder() / "pginstall" / "bin"
     return EmbeddedServer(data, programs, socket_folder, data / "server.log", None)
@@ -99,7 +107,7 @@ def ensure_running(home: Path) -> bool:
 def stop(home: Path) -> bool:
     """Stop the server of this home, ending its connections; True if it was running."""
     server = locate(home)
-    if not (server.data / "postmaster.pid").exists():
+    if not _has_process(server):
         return False
     _run_program(server, "pg_ctl", "stop", "-D", str(server.data), "-m", "fast", "-w", "-t", str(START_SECONDS))
     return True
@@ -108,9 +116,10 @@ def stop(home: Path) -> bool:
 def remove(home: Path) -> None:
     """Delete the server of this home with all its data; it must have been stopped."""
     server = locate(home)
-    if (server.data / "postmaster.pid").exists():
+    if _has_process(server):
         raise EmbeddedPostgresError(f"the server in {server.data} still runs")
     shutil.rmtree(server.data.parent if server.user else server.data, ignore_errors=True)
+    shutil.rmtree(server.socket_folder, ignore_errors=True)
 
 
 def _package_folder() -> Path:
@@ -152,21 +161,32 @@ def _accepts_connections(server: EmbeddedServer) -> bool:
     try:
         with psycopg.connect(server.url(), connect_timeout=5):
             return True
-    except psycopg.OperationalError:
+    except psycopg.OperationalError as error:
+        # A server whose places are all taken is running, all the same.
+        return "too many clients" in str(error)
+
+
+def _has_process(server: EmbeddedServer) -> bool:
+    """Whether its process lives. The number in its file alone says little: after a crash another process may have it."""
+    try:
+        process = psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
+        return os.path.samefile(process.cwd(), server.data)
+    except psutil.AccessDenied:
+        return True
+    except (OSError, ValueError, IndexError, psutil.Error):
         return False
 
 
 def _prepare_folders(server: EmbeddedServer) -> None:
     if server.user is None:
         server.data.parent.mkdir(parents=True, exist_ok=True)
-        server.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if server.socket_folder != server.data:
+            server.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return
     owner = pwd.getpwnam(server.user)
     base = server.data.parent
     base.mkdir(mode=0o700, exist_ok=True)
     os.chown(base, owner.pw_uid, owner.pw_gid)
-    server.data.mkdir(mode=0o700, exist_ok=True)
-    os.chown(server.data, owner.pw_uid, owner.pw_gid)
     if not server.programs.exists():
         _copy_programs(server)
 
@@ -187,24 +207,37 @@ def _copy_programs(server: EmbeddedServer) -> None:
 
 
 def _initialise(server: EmbeddedServer) -> None:
-    for leftover in server.data.iterdir() if server.data.is_dir() else ():
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    # Under another name until it is whole: initdb that was killed leaves a folder that looks finished and never starts.
+    draft = server.data.with_name(f"{server.data.name}.draft")
+    for leftover in (draft, server.data):
+        shutil.rmtree(leftover, ignore_errors=True)
     _run_program(
         server,
         "initdb",
-        *("--pgdata", str(server.data), "--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8"),
+        *("--pgdata", str(draft), "--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8"),
         *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--no-locale", "--no-instructions"),
     )
+    draft.rename(server.data)
 
 
 def _start(server: EmbeddedServer) -> None:
     options = " ".join(f"-c {name}={value}" for name, value in SERVER_OPTIONS.items())
-    options += f" -c unix_socket_directories='{server.socket_folder}' -c unix_socket_permissions=0700"
-    _run_program(
-        server,
-        "pg_ctl",
-        *("start", "-D", str(server.data), "-l", str(server.log), "-w", "-t", str(START_SECONDS), "-o", options),
-    )
+    options += f" -c unix_socket_directories={shlex.quote(str(server.socket_folder))} -c unix_socket_permissions=0700"
+    arguments = ("start", "-D", str(server.data), "-l", str(server.log), "-w", "-t", str(START_SECONDS), "-o", options)
+    for attempt in range(1, START_ATTEMPTS + 1):
+        if not _has_process(server):
+            # Left by a crash. Their number may be a dead process's that nobody has buried, or another's by now, and PostgreSQL
+            # would take either for a server. That the old one's memory is free it makes sure of by itself.
+            for lock in (server.data / "postmaster.pid", server.socket_folder / f"{SOCKET_NAME}.lock"):
+                lock.unlink(missing_ok=True)
+        try:
+            _run_program(server, "pg_ctl", *arguments)
+            break
+        except EmbeddedPostgresError as error:
+            # After a crash the processes of the old server may need a moment to notice and to let go of its memory.
+            if attempt == START_ATTEMPTS or "is still in use" not in str(error):
+                raise
+            time.sleep(attempt)
     deadline = time.monotonic() + START_SECONDS
     while not _accepts_connections(server):
         if time.monotonic() > deadline:

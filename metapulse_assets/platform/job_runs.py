@@ -5,6 +5,8 @@ from datetime import datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from metapulse_assets.platform.day_partitions import utc_day
+
 IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -45,4 +47,4 @@ def tick_schedule(
 
 def tick_request(moment: datetime) -> dg.RunRequest:
     """A run that carries on the partition of a moment's UTC day; asked for twice at one moment, it runs once."""
-    return dg.RunRequest(run_key=moment.isoformat(), partition_key=f"{moment:%Y-%m-%d}")
+    return dg.RunRequest(run_key=moment.isoformat(), partition_key=utc_day(moment).isoformat())

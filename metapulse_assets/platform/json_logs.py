@@ -27,7 +27,9 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return redact(json.dumps(line, ensure_ascii=False, default=str), known_secrets())
+        # Masked before it is JSON: a mask over an escaped quote would break the line, an escaped secret would be missed.
+        # ASCII, since a lone surrogate cannot be written and some readers take U+2028 for the end of a line.
+        return json.dumps({name: redact(str(value), known_secrets()) for name, value in line.items()})
 
 
 @cache

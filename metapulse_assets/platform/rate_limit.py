@@ -14,6 +14,10 @@ from sqlalchemy.dialects.postgresql import insert
 from metapulse_assets.platform.tables import rate_limits
 
 BUCKETS = 60
+# A clock this far behind the newest request was set back; a smaller step may be two machines that differ a little.
+LONGEST_STEP_BACK_SECONDS = 60.0
+# A vendor that asks for more is asked again after this; a block that seems longer is a clock that was set back.
+LONGEST_BLOCK_SECONDS = 3600.0
 # The bucket begun, the one partly out of the window, and two for jitter on the way to the vendor.
 COUNTED_BUCKETS = BUCKETS + 3
 
@@ -66,13 +70,12 @@ class SharedRateLimit:
             }
             # Read after the lock: while waiting for it, time has gone on.
             now = self._clock()
-            blocked_until = max(row.blocked_until for row in rows.values())
-            if blocked_until > now:
-                return Grant(0, blocked_until - now)
+            blocked = max(row.blocked_until for row in rows.values()) - now
+            if 0 < blocked <= LONGEST_BLOCK_SECONDS:
+                return Grant(0, blocked)
             windows = [_Window.load(limit, rows[limit.window_seconds], now) for limit in gate.limits]
-            granted = min(wanted, *(window.room() for window in windows))
-            if granted <= 0:
-                return Grant(0, max(window.seconds_to_room(now) for window in windows))
+            granted = max(min(wanted, *(window.room() for window in windows)), 0)
+            wait = 0.0 if granted else max(window.seconds_to_room(now) for window in windows)
             for window in windows:
                 window.counts[-1] += granted
                 connection.execute(
@@ -80,16 +83,17 @@ class SharedRateLimit:
                     .where(rate_limits.c.gate == gate.name, rate_limits.c.window_seconds == window.limit.window_seconds)
                     .values(newest_bucket=window.newest, counts=window.counts)
                 )
-            return Grant(granted, 0.0)
+            return Grant(granted, wait)
 
     def block(self, gate: Gate, seconds: float) -> None:
-        """Let nobody through for so long, as the vendor asked."""
+        """Let nobody through for so long, as the vendor asked; an hour at most."""
         self._ensure_rows(gate)
-        until = self._clock() + seconds
+        until = self._clock() + min(seconds, LONGEST_BLOCK_SECONDS)
         with self._engine.begin() as connection:
             connection.execute(
                 sa.update(rate_limits)
-                .where(rate_limits.c.gate == gate.name)
+                # One row says it for all: to lock them in an order of its own could end in a deadlock with `acquire`.
+                .where(rate_limits.c.gate == gate.name, rate_limits.c.window_seconds == gate.limits[0].window_seconds)
                 .values(blocked_until=sa.func.greatest(rate_limits.c.blocked_until, until))
             )
 
@@ -114,11 +118,14 @@ class _Window:
 
     @classmethod
     def load(cls, limit: Limit, row: sa.Row[tuple[object, ...]], now: float) -> "_Window":
-        current = int(now / (limit.window_seconds / BUCKETS))
+        width = limit.window_seconds / BUCKETS
+        current = int(now / width)
+        if (row.newest_bucket - current) * width > LONGEST_STEP_BACK_SECONDS:
+            # As if the newest request had gone this very moment: nothing is handed out twice, and nobody waits for hours.
+            return cls(limit, current, shift_counts(row.counts, 0))
         # A clock that stepped back must not hand out the same places twice.
         current = max(current, row.newest_bucket)
-        counts = shift_counts(row.counts, current - row.newest_bucket)
-        return cls(limit, current, counts)
+        return cls(limit, current, shift_counts(row.counts, current - row.newest_bucket))
 
     def room(self) -> int:
         return self.limit.requests - sum(self.counts)

@@ -69,7 +69,10 @@ def load_payload(connection: sa.Connection, payload_id: int) -> bytes:
     ).one_or_none()
     if row is None:
         raise LookupError(f"raw payload {payload_id} is not stored (any more)")
-    body = zlib.decompress(row.body)
+    try:
+        body = zlib.decompress(row.body)
+    except zlib.error as error:
+        raise ValueError(f"raw payload {payload_id} is damaged: {error}") from None
     if hashlib.sha256(body).digest() != row.sha256:
-        raise ValueError(f"raw payload {payload_id} does not match its SHA-256")
+        raise ValueError(f"raw payload {payload_id} is damaged: it does not match its SHA-256")
     return body

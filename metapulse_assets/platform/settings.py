@@ -53,7 +53,11 @@ class Settings(BaseSettings):
     """All settings, validated once. Secrets are `SecretStr`, so that printing settings shows none."""
 
     model_config = SettingsConfigDict(
-        env_file=project_root() / ".env", extra="ignore", env_ignore_empty=True, populate_by_name=True, frozen=True
+        # Not by field name: the shell's own HOME would become our home.
+        env_file=project_root() / ".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
     )
 
     # Where and how it runs
@@ -149,21 +153,25 @@ class Settings(BaseSettings):
     @field_validator("watched_tokens")
     @classmethod
     def _check_watched(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
+        for position, entry in enumerate(value, 1):
             chain, _, address = entry.partition(":")
             if not chain or not address:
-                raise ValueError(f"{entry!r} is not of the form chain:address")
+                raise ValueError(f"entry {position} is not of the form chain:address")
         return value
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+    def _level(cls, value: object) -> object:
+        # The Node services' loggers say "warn".
+        return {"warn": "warning"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
     @field_validator("home", "recordings")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return value.expanduser().resolve() if value else None
+        try:
+            return value.expanduser().resolve() if value else None
+        except RuntimeError:
+            raise ValueError("the home folder that ~ stands for is not known") from None
 
     @field_validator(
         "token_data_interval",
@@ -221,7 +229,7 @@ class Settings(BaseSettings):
     def needs_sandbox(self) -> bool:
         """Whether some vendor is to be answered by the sandbox of this machine."""
         urls = (self.dexscreener_url, self.geckoterminal_url)
-        return self.mode is Mode.SANDBOX and any(url.startswith(self.sandbox_url) for url in urls)
+        return self.mode is Mode.SANDBOX and any(f"{url}/".startswith(f"{self.sandbox_url}/") for url in urls)
 
     @property
     def database_label(self) -> str:
@@ -246,7 +254,10 @@ class Settings(BaseSettings):
 
 def is_loopback(url: str) -> bool:
     """Whether a URL's host is this machine."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -262,17 +273,24 @@ def get_settings() -> Settings:
 def load_settings(**overrides: object) -> Settings:
     """Read settings afresh, with overrides by field name; raises `SettingsError`."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**{variables_of(name)[0]: value for name, value in overrides.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(describe_validation_error(error)) from None
+
+
+def variables_of(field_name: str) -> list[str]:
+    """The environment variables that set a field, the preferred one first."""
+    field = Settings.model_fields[field_name]
+    aliases = field.validation_alias
+    return [str(choice) for choice in aliases.choices] if isinstance(aliases, AliasChoices) else [str(field.alias)]
 
 
 def describe_validation_error(error: ValidationError) -> str:
     """One line per setting at fault, without the values (one of them may be a secret)."""
     lines = []
+    all_names = {names[0]: " or ".join(names) for names in map(variables_of, Settings.model_fields)}
     for problem in error.errors(include_input=False, include_url=False):
-        place = problem["loc"][0] if problem["loc"] else ""
-        field = Settings.model_fields.get(str(place))
-        name = (field.alias if field else None) or str(place) or "settings"
+        place = str(problem["loc"][0]) if problem["loc"] else "settings"
+        name = all_names.get(place, place)
         lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)

@@ -5,9 +5,11 @@ A vendor's module (`vendors/`) says what to ask and what the answer means; this 
 
 import asyncio
 import json
+import math
 import random
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -21,29 +23,31 @@ from metapulse_assets import __version__
 from metapulse_assets.platform.circuit_breaker import BreakerPolicy, CircuitBreaker
 from metapulse_assets.platform.clock import Clock, system_clock
 from metapulse_assets.platform.dead_letters import DeadLetter
-from metapulse_assets.platform.rate_limit import Gate, SharedRateLimit
+from metapulse_assets.platform.rate_limit import BUCKETS, Gate, SharedRateLimit
 from metapulse_assets.platform.raw_payloads import RawPayload
 from metapulse_assets.platform.redaction import redact
-from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.settings import Settings, is_loopback
 
 LARGEST_BODY = 32 * 1024 * 1024
 LONGEST_BACKOFF_SECONDS = 60.0
 EXCERPT_BYTES = 2_000
-# How many places at a gate one visit to the database takes.
-GRANT_SIZE = 8
+# A run does not sleep longer than this for a vendor: the call fails, and the gate stays shut for as long as was asked.
+LONGEST_WAIT_SECONDS = 120.0
+# Epoch milliseconds lie far above this, epoch seconds far below.
+_SMALLEST_EPOCH_MS = 1e11
 
 
 class VendorError(Exception):
     """A call that failed for good. `reason` is short and free of secrets."""
 
     def __init__(self, vendor: str, url: str, reason: str, body: bytes = b"") -> None:
-        """`body` is what came, if anything did."""
+        """`body` is the head of what came, if anything did, without secrets."""
         self.vendor, self.url, self.reason, self.body = vendor, url, reason, body
         super().__init__(f"{vendor} {url}: {reason}")
 
     def dead_letter(self) -> DeadLetter:
         """This failure as it is kept."""
-        return DeadLetter(self.vendor, "request", self.url, self.reason, {"body": self.body[:EXCERPT_BYTES]})
+        return DeadLetter(self.vendor, "request", self.url, self.reason, {"body": self.body})
 
 
 class _RetryableError(Exception):
@@ -89,6 +93,15 @@ class Answer:
         return self.payload.received_at
 
 
+@dataclass
+class _Queue:
+    """The calls of this process that wait at a gate, and the places that were taken for them."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+    granted: int = 0
+
+
 class VendorClient:
     """Calls one vendor under the shared policy. Use as an async context manager."""
 
@@ -108,13 +121,15 @@ class VendorClient:
         self._clock = clock
         self._rate_limit = SharedRateLimit(engine)
         self._breaker = CircuitBreaker(engine, vendor, self.policy.breaker)
-        self._granted: dict[str, int] = {}
-        self._secrets = [value for value in (headers or {}).values() if value]
+        self._queues: dict[str, _Queue] = {}
+        self._secrets = [secret for value in (headers or {}).values() if value for secret in (value, value.split()[-1])]
         self._http = httpx2.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
             headers={"User-Agent": f"metapulse/{__version__}", "Accept": "application/json", **(headers or {})},
             timeout=self.policy.timeout_seconds,
             limits=httpx2.Limits(max_connections=20, max_keepalive_connections=20),
+            # A proxy of the environment would take what is meant for this machine out of it.
+            trust_env=not is_loopback(base_url),
         )
 
     async def __aenter__(self) -> Self:
@@ -147,7 +162,7 @@ class VendorClient:
                 with attempt:
                     return await self._try_once(path, gate, params, url)
         except _RetryableError as error:
-            raise VendorError(self.vendor, url, error.reason, error.body) from None
+            raise self._error(url, error.reason, error.body) from None
         raise AssertionError("unreachable: the last try returns or raises")
 
     def shown_url(self, path: str, params: Mapping[str, Any] | None) -> str:
@@ -160,51 +175,96 @@ class VendorClient:
         await self._wait_at(gate)
         self.requests_sent += 1
         try:
-            async with asyncio.timeout(self.policy.timeout_seconds):
-                response = await self._http.get(path.lstrip("/"), params=params)
+            response, body = await self._fetch(gate, path, params)
         except (TimeoutError, httpx2.TimeoutException):
             raise self._vendor_failed(f"no answer within {self.policy.timeout_seconds:g} s") from None
         except httpx2.HTTPError as error:
             raise self._vendor_failed(redact(f"{type(error).__name__}: {error}", self._secrets)) from None
         self._heed_rate_headers(gate, response)
-        self._check_status(gate, response, url)
-        self._check_json(response)
+        self._check_status(gate, response, body, url)
+        self._check_json(response, body)
         self._breaker.succeeded()
-        return Answer(RawPayload(self.vendor, url, response.status_code, self._clock(), response.content))
+        return Answer(RawPayload(self.vendor, url, response.status_code, self._clock(), body))
+
+    async def _fetch(self, gate: Gate, path: str, params: Mapping[str, Any] | None) -> tuple[httpx2.Response, bytes]:
+        """An answer and its body, of which no more is read than is needed to see that it is too large."""
+        body = bytearray()
+        now = asyncio.get_running_loop().time
+        place_taken = now()
+
+        async def before_sending(event: str, _: Any) -> None:
+            late = now() - place_taken > min(limit.window_seconds for limit in gate.limits) / BUCKETS
+            if event == "http11.send_request_headers.started" and late:
+                # The connection took so long to make that the place belongs to a time which is over.
+                timeout.reschedule(None)
+                await self._wait_at(gate)
+                timeout.reschedule(now() + self.policy.timeout_seconds)
+
+        async with (
+            asyncio.timeout(self.policy.timeout_seconds) as timeout,
+            self._http.stream("GET", path.lstrip("/"), params=params, extensions={"trace": before_sending}) as response,
+        ):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    break
+        return response, bytes(body)
 
     async def _wait_at(self, gate: Gate) -> None:
-        while not self._granted.get(gate.name):
-            grant = self._rate_limit.acquire(gate, GRANT_SIZE)
-            self._granted[gate.name] = grant.granted
-            if not grant.granted:
-                # Spread the waiters a little, so that they do not all ask again in the same moment.
-                await asyncio.sleep(grant.wait_seconds * (1 + 0.05 * random.random()))  # noqa: S311 - not a secret
-        self._granted[gate.name] -= 1
+        queue = self._queues.setdefault(gate.name, _Queue())
+        queue.waiting += 1
+        try:
+            # Whoever is about to ask joins the queue first: one visit to the database serves them all.
+            await asyncio.sleep(0)
+            async with queue.lock:
+                while not queue.granted:
+                    queue.granted = await self._take_places(gate, queue.waiting)
+                queue.granted -= 1
+        finally:
+            queue.waiting -= 1
+            # A place that nobody uses now is given up: used later, it would come on top of the places of that time.
+            queue.granted = min(queue.granted, queue.waiting)
 
-    def _check_status(self, gate: Gate, response: httpx2.Response, url: str) -> None:
+    async def _take_places(self, gate: Gate, wanted: int) -> int:
+        grant = self._rate_limit.acquire(gate, wanted)
+        if grant.wait_seconds > LONGEST_WAIT_SECONDS:
+            self._breaker.undecided()
+            raise _RetryableError(f"rate limit: shut for {grant.wait_seconds:.0f} s", wait_seconds=grant.wait_seconds)
+        if not grant.granted:
+            # Spread the waiters a little, so that they do not all ask again in the same moment.
+            await asyncio.sleep(grant.wait_seconds * (1 + 0.05 * random.random()))  # noqa: S311 - not a secret
+        return grant.granted
+
+    def _check_status(self, gate: Gate, response: httpx2.Response, body: bytes, url: str) -> None:
         status = response.status_code
         if status == httpx2.codes.TOO_MANY_REQUESTS:
             wait = _retry_after(response, self._clock())
             if wait is not None:
                 self._block(gate, wait)
             # A vendor that limits is alive: the breaker counts nothing.
-            raise _RetryableError("HTTP 429, too many requests", response.content, wait)
+            self._breaker.undecided()
+            raise _RetryableError("HTTP 429, too many requests", body, wait)
         if status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            raise self._vendor_failed(f"HTTP {status}", response.content, _retry_after(response, self._clock()))
-        if status >= httpx2.codes.BAD_REQUEST:
+            raise self._vendor_failed(f"HTTP {status}", body, _retry_after(response, self._clock()))
+        if not response.is_success:
             self._breaker.succeeded()
-            raise VendorError(self.vendor, url, f"HTTP {status}", response.content)
+            raise self._error(url, f"HTTP {status}", body)
 
-    def _check_json(self, response: httpx2.Response) -> None:
-        if len(response.content) > LARGEST_BODY:
-            raise self._vendor_failed(f"answer of {len(response.content)} bytes", response.content)
+    def _check_json(self, response: httpx2.Response, body: bytes) -> None:
+        if len(body) > LARGEST_BODY:
+            raise self._vendor_failed(f"answer of more than {LARGEST_BODY} bytes", body)
         kind = response.headers.get("content-type", "")
         if "json" not in kind:
-            raise self._vendor_failed(f"{kind.split(';')[0] or 'untyped'} instead of JSON", response.content)
+            raise self._vendor_failed(f"{kind.split(';')[0] or 'untyped'} instead of JSON", body)
         try:
-            json.loads(response.content)
-        except ValueError as error:
-            raise self._vendor_failed(f"broken JSON: {error}", response.content) from None
+            json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise self._vendor_failed(f"broken JSON: {error}", body) from None
+
+    def _error(self, url: str, reason: str, body: bytes) -> VendorError:
+        # Masked before it is cut, with room for a secret that the cut would divide.
+        head = redact(body[: 2 * EXCERPT_BYTES].decode("utf-8", "replace"), self._secrets).encode()
+        return VendorError(self.vendor, url, reason, head[:EXCERPT_BYTES])
 
     def _vendor_failed(self, reason: str, body: bytes = b"", wait: float | None = None) -> _RetryableError:
         self._breaker.failed(reason)
@@ -219,20 +279,22 @@ class VendorClient:
             left, at = float(remaining), float(reset)
         except ValueError:
             return
-        if left <= 0:
-            # Some vendors give seconds to wait, others the epoch second of the reset.
-            now = self._clock().timestamp()
+        if left <= 0 and math.isfinite(at):
+            # Some vendors give seconds to wait, others the epoch second (or millisecond) of the reset.
+            at, now = at / 1000 if at > _SMALLEST_EPOCH_MS else at, self._clock().timestamp()
             self._block(gate, max(at - now if at > now / 2 else at, 0.0))
 
     def _block(self, gate: Gate, seconds: float) -> None:
-        self._granted[gate.name] = 0
+        self._queues[gate.name].granted = 0
         self._rate_limit.block(gate, seconds)
 
     @staticmethod
     def _pause_after(error: Exception) -> bool | float:
-        if isinstance(error, _RetryableError):
-            return error.wait_seconds if error.wait_seconds is not None else True
-        return False
+        if not isinstance(error, _RetryableError):
+            return False
+        if error.wait_seconds is None:
+            return True
+        return error.wait_seconds if error.wait_seconds <= LONGEST_WAIT_SECONDS else False
 
 
 def _retry_after(response: httpx2.Response, now: datetime) -> float | None:
@@ -240,13 +302,11 @@ def _retry_after(response: httpx2.Response, now: datetime) -> float | None:
     value = response.headers.get("retry-after")
     if not value:
         return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip(), re.ASCII):
+        return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

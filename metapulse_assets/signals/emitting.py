@@ -1,6 +1,6 @@
 """Keeping `signals` in step with what the rules found: select, complete, store. Nothing that was emitted is changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -33,7 +33,9 @@ def emit_new(connection: sa.Connection, as_of: datetime, mode: str, run_id: str)
         connection,
         (table.c.available_at > done) & (table.c.available_at <= as_of) & (table.c.opened_at >= done - 3 * LONGEST_CANDLE),
     )
-    emitted = _emit(connection, found, as_of, mode, run_id)
+    # What was found in the market's time is emitted now, by what is known now; what is older, as it would have been then.
+    moments = {row.available_at: as_of for row in found if as_of - row.available_at <= LONGEST_LIVE_DELAY}
+    emitted = _emit(connection, found, moments, as_of, mode, run_id)
     set_progress(connection, MARK, as_of)
     return emitted
 
@@ -43,14 +45,23 @@ def emit_again(connection: sa.Connection, day: date, as_of: datetime, mode: str,
     start, end = day_bounds(day)
     table = technical_signals
     within = (table.c.opened_at >= start) & (table.c.opened_at < end) & (table.c.available_at <= as_of)
-    return _emit(connection, _candidates(connection, within), as_of, mode, run_id)
+    return _emit(connection, _candidates(connection, within), {}, as_of, mode, run_id)
 
 
-def _emit(connection: sa.Connection, found: Sequence[sa.Row[Any]], as_of: datetime, mode: str, run_id: str) -> int:
+def _emit(
+    connection: sa.Connection,
+    found: Sequence[sa.Row[Any]],
+    moments: Mapping[datetime, datetime],
+    as_of: datetime,
+    mode: str,
+    run_id: str,
+) -> int:
+    """Select and store; `moments` says for when each candidate became usable when it is emitted, if not at once."""
     if not found:
         return 0
-    first, last = min(row.available_at for row in found), max(row.available_at for row in found)
     columns = {name: [getattr(row, name) for row in found] for name in found[0]._fields}
+    columns["available_at"] = [moments.get(moment, moment) for moment in columns["available_at"]]
+    first, last = min(columns["available_at"]), max(columns["available_at"])
     for name in ("opened_at", "available_at"):
         columns[name] = [moment.timestamp() for moment in columns[name]]
     emitted = emit_signals(

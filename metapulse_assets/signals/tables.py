@@ -62,7 +62,9 @@ signals = sa.Table(
     sa.Column("reasons", JSONB, nullable=False, comment="list of {text, inputs}: each names the values it rests on"),
     sa.Column("opened_at", _TIME, nullable=False, comment="start of the candle it rests on; UTC"),
     sa.Column("observed_at", _TIME, nullable=False, comment="close of the candle it rests on; UTC"),
-    sa.Column("emitted_at", _TIME, nullable=False, comment="when all its inputs were usable; UTC"),
+    sa.Column(
+        "emitted_at", _TIME, nullable=False, comment="live: the tick that found it; replay: when its inputs were usable; UTC"
+    ),
     sa.Column("expires_at", _TIME, nullable=False, comment="24 h after emission; UTC"),
     sa.Column("recorded_at", _TIME, nullable=False, comment="when it was stored; UTC"),
     sa.Column("origin", sa.Text, nullable=False, comment="live, or replay: found later from stored rows"),

@@ -3,14 +3,27 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
 from metapulse_assets.platform.dead_letters import DeadLetter
 from metapulse_assets.platform.raw_payloads import RawPayload
 
 Item = TypeVar("Item", bound=BaseModel)
+
+
+def plain_text(value: Any) -> Any:
+    """A text that PostgreSQL can hold: without NUL, and without lone surrogates, which have no UTF-8."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+PlainText = Annotated[str, BeforeValidator(plain_text)]
+
+
+def unwrapped(body: Any, name: str) -> Any:
+    """The value of an answer's envelope; a body without that envelope as it is."""
+    return body[name] if isinstance(body, dict) and name in body else body
 
 
 @dataclass

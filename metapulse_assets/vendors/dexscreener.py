@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from metapulse_assets.platform.circuit_breaker import CircuitOpenError
 from metapulse_assets.platform.clock import Clock, system_clock
@@ -17,7 +18,7 @@ from metapulse_assets.platform.dead_letters import DeadLetter
 from metapulse_assets.platform.rate_limit import Gate, Limit
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.vendor_client import CallPolicy, VendorClient, VendorError
-from metapulse_assets.vendors.answers import Batch, read_items
+from metapulse_assets.vendors.answers import Batch, PlainText, read_items, unwrapped
 from metapulse_assets.vendors.chains import CHAINS
 
 VENDOR = "dexscreener"
@@ -40,16 +41,9 @@ def _known_chain(chain: str) -> str:
     return chain
 
 
-def _plain_text(value: Any) -> Any:
-    # PostgreSQL's text cannot hold a NUL, and a lone surrogate has no UTF-8.
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode()
-    return value
-
-
 ChainId = Annotated[str, AfterValidator(_known_chain)]
-Address = Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(_plain_text)]
-Text = Annotated[str, Field(max_length=LONGEST_NAME), BeforeValidator(_plain_text)]
+Address = Annotated[PlainText, Field(min_length=1, max_length=200)]
+Text = Annotated[PlainText, Field(max_length=LONGEST_NAME)]
 Usd = Annotated[float, Field(ge=0, le=LARGEST_USD, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Percent = Annotated[float, Field(ge=-100.0001, le=LARGEST_CHANGE_PCT, allow_inf_nan=False)]
@@ -118,7 +112,7 @@ class Pair(_Wire):
     """One pair (pool). Prices come as strings; liquidity is absent on a bonding curve, which is not zero."""
 
     chain: ChainId = Field(alias="chainId")
-    dex: Annotated[str, Field(max_length=100)] = Field(alias="dexId")
+    dex: Annotated[PlainText, Field(max_length=100)] = Field(alias="dexId")
     address: Address = Field(alias="pairAddress")
     base: TokenNames = Field(alias="baseToken")
     quote: QuoteToken = Field(QuoteToken(), alias="quoteToken")
@@ -131,6 +125,11 @@ class Pair(_Wire):
     fdv: Usd | None = None
     market_cap: Usd | None = Field(None, alias="marketCap")
     created_at_ms: Annotated[int, Field(ge=0, le=32_503_680_000_000)] | None = Field(None, alias="pairCreatedAt")
+
+    @field_validator("quote", "trades", "volume", "price_change", mode="before")
+    @classmethod
+    def _empty_for_null(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     @property
     def liquidity_usd(self) -> float | None:
@@ -156,7 +155,7 @@ LISTED_TOKENS = TypeAdapter(list[ListedToken])
 
 def pairs_of(body: Any) -> Any:
     """The list of pairs, which older endpoints wrap and may give as null."""
-    return body.get("pairs") if isinstance(body, dict) else body
+    return unwrapped(body, "pairs")
 
 
 def pair_key(raw: Any) -> str:
@@ -167,6 +166,11 @@ def pair_key(raw: Any) -> str:
 def listed_key(raw: Any) -> str:
     """Chain and token of a list entry that may be malformed."""
     return f"{str(raw['chainId'])[:40]}:{str(raw['tokenAddress'])[:200]}"
+
+
+def _joined(addresses: Sequence[str]) -> str:
+    # An address comes from outside: with a sign of URLs in it, it would cut off those behind it.
+    return ",".join(quote(address, safe="") for address in addresses)
 
 
 class DexScreener:
@@ -206,7 +210,7 @@ class DexScreener:
 
         async def one(batch: Sequence[str]) -> Batch[Pair]:
             async with slots:
-                return await self._pairs(f"/tokens/v1/{chain}/{','.join(batch)}")
+                return await self._pairs(f"/tokens/v1/{chain}/{_joined(batch)}")
 
         result: Batch[Pair] = Batch()
         for part in await asyncio.gather(*(one(batch) for batch in batches)):
@@ -215,11 +219,11 @@ class DexScreener:
 
     async def pools_of_token(self, chain: str, address: str) -> Batch[Pair]:
         """All pools of one token."""
-        return await self._pairs(f"/token-pairs/v1/{chain}/{address}")
+        return await self._pairs(f"/token-pairs/v1/{chain}/{_joined([address])}")
 
     async def pools(self, chain: str, pool_addresses: Sequence[str]) -> Batch[Pair]:
         """Up to 30 pools of one chain by their own addresses."""
-        return await self._pairs(f"/latest/dex/pairs/{chain}/{','.join(pool_addresses[:ADDRESSES_PER_CALL])}")
+        return await self._pairs(f"/latest/dex/pairs/{chain}/{_joined(pool_addresses[:ADDRESSES_PER_CALL])}")
 
     async def search(self, text: str) -> Batch[Pair]:
         """Pairs that match a text. The order means nothing: impostors come first at times."""

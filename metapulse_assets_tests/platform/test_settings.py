@@ -176,7 +176,7 @@ def test_strict_environment_names_exactly_what_is_missing(given_names: set[str])
 
 def test_an_empty_value_counts_as_missing() -> None:
     values = {name: SEED_NAMES[name][1] for name in STRICTLY_REQUIRED}
-    with pytest.raises(SettingsError, match="not set: REDIS_URL$"):
+    with pytest.raises(SettingsError, match=r"not set: REDIS_URL$"):
         loaded(METAPULSE_STRICT_ENV="1", **{**values, "REDIS_URL": ""})
 
 

@@ -1,0 +1,242 @@
+"""The checks behind `metapulse doctor`. Each says what it found and, where something is wrong, the cure; none raises."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from metapulse_assets.cli import dagster_services, embedded_server, environment
+
+if TYPE_CHECKING:
+    from metapulse_assets.platform.settings import Settings
+
+GIGABYTE = 1_000_000_000
+LEAST_DISK, LITTLE_DISK = 1 * GIGABYTE, 5 * GIGABYTE
+REQUEST_SECONDS = 5.0
+KEYS = {"GROQ_API_KEY": "AI analyses by Groq", "GEMINI_API_KEY": "AI analyses by Gemini", "TWITTER_BEARER_TOKEN": "social data"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    state: Literal["ok", "wrong", "note"]
+    finding: str
+    cure: str = ""
+
+
+def all_checks() -> list[Check]:
+    """Every check, in the order in which one rests on another."""
+    from metapulse_assets.platform.settings import SettingsError
+
+    try:
+        settings = environment.prepare()
+    except SettingsError as error:
+        cure = "correct it in the environment or in .env; .env.example explains every setting"
+        return [Check("setting", "wrong", line, cure) for line in str(error).splitlines()]
+    checks = [Check("settings", "ok", "valid"), Check("mode", "ok", environment.describe_mode(settings)), _dagster_home()]
+    for part in (_database, _vendors, _keys, _webserver_port, _disk):
+        checks += _guarded(part, settings)
+    return checks
+
+
+def _guarded(part: "Callable[[Settings], Iterator[Check]]", settings: "Settings") -> list[Check]:
+    """A part's checks; if it breaks, that is a finding too."""
+    from metapulse_assets.platform.redaction import redact
+
+    checks: list[Check] = []
+    try:
+        checks.extend(part(settings))
+    except Exception as error:  # a doctor that falls ill helps nobody
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        checks.append(Check(part.__name__.strip("_").replace("_", " "), "wrong", redact(reason, settings.secrets())))
+    return checks
+
+
+def _dagster_home() -> Check:
+    from metapulse_assets.platform.settings import project_root
+
+    root, home = project_root(), Path(os.environ["DAGSTER_HOME"])
+    if not (home / "dagster.yaml").is_file():
+        return Check("DAGSTER_HOME", "wrong", f"{home} holds no dagster.yaml", "`metapulse setup` corrects a moved checkout")
+    if home.resolve() != root:
+        return Check("DAGSTER_HOME", "note", f"{home}, not this checkout ({root})", "unset it unless that is meant")
+    if not (root / ".env").is_file():
+        return Check(".env", "note", "absent: plain `dagster` commands do not find their home", "`metapulse setup` writes it")
+    return Check(".env", "ok", f"DAGSTER_HOME is this checkout, {root}")
+
+
+def _database(settings: "Settings") -> Iterator[Check]:
+    from metapulse_assets.platform.database import DatabaseError, normalise_url
+    from metapulse_assets.platform.redaction import redact_url
+
+    if settings.database_url:
+        url = settings.database_url.get_secret_value()
+        try:
+            normalise_url(url)
+        except DatabaseError as error:
+            yield Check("database URL", "wrong", str(error), "postgresql://user:password@host:5432/database")
+            return
+        yield Check("database URL", "ok", redact_url(url))
+    else:
+        from metapulse_assets.platform import embedded_postgres
+
+        if not embedded_server.is_initialised(settings):
+            yield Check("database", "note", "the embedded PostgreSQL has no data yet", "`make run` sets it up and fills it")
+            return
+        running = embedded_postgres.is_running(settings.home)
+        yield Check("embedded PostgreSQL", "ok", "running" if running else "stopped; commands start it when they need it")
+    with embedded_server.database_server(settings, quiet=True):
+        yield from _contents(settings)
+
+
+def _contents(settings: "Settings") -> Iterator[Check]:
+    """Reachability, schema, mode, Dagster's storage, breakers and dead letters of a server that should be there."""
+    from metapulse_assets.cli.stored import schema_versions
+    from metapulse_assets.platform.database import DatabaseError
+
+    try:
+        found, wanted = schema_versions(settings)
+    except DatabaseError as error:
+        yield Check("database", "wrong", str(error), "start that server, or correct DATABASE_URL")
+        return
+    yield _dagster_storage(settings)
+    if found is None:
+        yield Check("schema", "note", "no database or no tables yet", "`make run` or `metapulse db upgrade` makes them")
+        return
+    if found != wanted:
+        yield Check("schema", "wrong", f"version {found}, this program needs {wanted}", "`metapulse db upgrade`")
+        return
+    yield Check("schema", "ok", f"version {found}, the newest")
+    from metapulse_assets.platform.database import get_engine
+
+    engine = get_engine(settings)
+    try:
+        yield from _rows(settings)
+    finally:
+        engine.dispose()
+
+
+def _rows(settings: "Settings") -> Iterator[Check]:
+    import sqlalchemy as sa
+
+    from metapulse_assets.platform.database import database_identity, get_engine
+    from metapulse_assets.platform.tables import circuit_breakers, dead_letters
+
+    with get_engine(settings).connect() as connection:
+        mode = connection.execute(sa.select(database_identity.c.mode)).scalar()
+        breakers = connection.execute(sa.select(circuit_breakers).order_by(circuit_breakers.c.vendor)).all()
+        # Which item of an answer it was is no part of the reason.
+        reason = sa.func.regexp_replace(dead_letters.c.reason, r"^(item \d+|\w+\[\d+\]): ", "")
+        refused = connection.execute(
+            sa.select(dead_letters.c.source, reason.label("reason"), sa.func.sum(dead_letters.c.occurrences).label("times"))
+            .where(dead_letters.c.last_at > sa.func.now() - sa.text("interval '1 day'"))
+            .group_by(dead_letters.c.source, reason)
+            .order_by(sa.desc("times"))
+            .limit(10)
+        ).all()
+    if mode in (None, settings.mode.value):
+        yield Check("database's mode", "ok", mode or "not claimed yet")
+    else:
+        cure = "give each mode a DATABASE_URL of its own, or leave it unset"
+        yield Check("database's mode", "wrong", f"{mode}, but METAPULSE_MODE is {settings.mode.value}", cure)
+    for breaker in breakers:
+        last = f"; last error: {breaker.last_error}" if breaker.last_error else ""
+        is_open = breaker.state == "open"
+        cure = f"it tries again {settings.breaker_open_seconds:.0f} s after the last failure" if is_open else ""
+        yield Check(f"{breaker.vendor}: breaker", "note" if is_open else "ok", f"{breaker.state}{last}", cure)
+    if not refused:
+        yield Check("dead letters", "ok", "none in the last day")
+    for row in refused:
+        yield Check(
+            "dead letters", "note", f"{row.times} times in the last day: {row.source}: {row.reason}", "table dead_letters"
+        )
+
+
+def _dagster_storage(settings: "Settings") -> Check:
+    import psycopg
+
+    from metapulse_assets.platform.database import libpq_url, normalise_url, with_database
+    from metapulse_assets.platform.redaction import redact
+
+    given = settings.dagster_database_url
+    url = (
+        normalise_url(given.get_secret_value()) if given else with_database(libpq_url(settings), lambda name: f"{name}_dagster")
+    )
+    try:
+        with psycopg.connect(url, connect_timeout=int(REQUEST_SECONDS)):
+            return Check("Dagster's storage", "ok", "reachable")
+    except psycopg.OperationalError as error:
+        if "does not exist" in str(error):
+            return Check("Dagster's storage", "note", "not there yet", "the first run makes it")
+        reason = redact(str(error).splitlines()[0], settings.secrets())
+        return Check("Dagster's storage", "wrong", reason, "correct METAPULSE_DAGSTER_DATABASE_URL or DATABASE_URL")
+
+
+def _vendors(settings: "Settings") -> Iterator[Check]:
+    from metapulse_assets.sandbox.on_demand import is_answering
+
+    if settings.needs_sandbox:
+        if is_answering(settings):
+            yield Check("sandbox", "ok", f"answers at {settings.sandbox_url}")
+        else:
+            yield Check("sandbox", "note", "does not run; runs start it when they need it")
+        return
+    for vendor, url, name in (
+        ("dexscreener", f"{settings.dexscreener_url}/token-profiles/latest/v1", "DEXSCREENER_API_URL"),
+        ("geckoterminal", f"{settings.geckoterminal_url}/networks?page=1", "GECKOTERMINAL_API_URL"),
+    ):
+        yield _vendor(vendor, url, f"check this machine's way to the internet, and {name} if you set it")
+
+
+def _vendor(vendor: str, url: str, cure: str) -> Check:
+    import httpx2
+
+    from metapulse_assets import __version__
+    from metapulse_assets.platform.redaction import redact, redact_url
+
+    try:
+        answer = httpx2.get(url, timeout=REQUEST_SECONDS, headers={"User-Agent": f"metapulse/{__version__}"})
+    except httpx2.HTTPError as error:
+        return Check(vendor, "wrong", redact(f"{redact_url(url)}: {error or type(error).__name__}"), cure)
+    if answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
+        return Check(vendor, "note", "answers that it is asked too often (429)", "wait a minute")
+    if answer.is_success:
+        return Check(vendor, "ok", f"answers at {redact_url(url)}")
+    return Check(vendor, "wrong", f"{redact_url(url)}: HTTP {answer.status_code}", cure)
+
+
+def _keys(settings: "Settings") -> Iterator[Check]:
+    for name, use in KEYS.items():
+        given = getattr(settings, name.lower()) is not None
+        yield Check(name, "note", f"{'set' if given else 'not set'}; {use}: not built yet, nothing needs it")
+
+
+def _webserver_port(settings: "Settings") -> Iterator[Check]:
+    from metapulse_assets.cli.failures import CommandError
+    from metapulse_assets.cli.up import is_up
+
+    name = f"port {settings.webserver_port}"
+    try:
+        dagster_services.require_free_port(settings)
+    except CommandError as error:
+        if is_up(settings) and dagster_services.webserver_answers(settings):
+            yield Check(name, "ok", f"`metapulse up` runs: {dagster_services.page_url(settings)}")
+        else:
+            yield Check(name, "wrong", *str(error).split(": ", 1))
+    else:
+        yield Check(name, "ok", "free for Dagster's pages")
+
+
+def _disk(settings: "Settings") -> Iterator[Check]:
+    from metapulse_assets.platform import embedded_postgres
+
+    folders = {settings.home} if settings.database_url else {settings.home, embedded_postgres.locate(settings.home).data}
+    for folder in sorted(folders):
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
+        state: Literal["ok", "wrong", "note"] = "wrong" if free < LEAST_DISK else "note" if free < LITTLE_DISK else "ok"
+        yield Check("disk", state, f"{free / GIGABYTE:.1f} GB free for {folder}", "make room" if state != "ok" else "")

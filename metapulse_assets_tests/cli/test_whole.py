@@ -1,0 +1,166 @@
+"""The program as people use it: processes of its own, a home of its own, free ports."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from metapulse_assets.platform import embedded_postgres
+from metapulse_assets.platform.settings import project_root
+
+pytestmark = pytest.mark.slow
+METAPULSE = (sys.executable, "-c", "from metapulse_assets.cli import main; main()")
+
+
+QUERY = """{ schedulesOrError(repositorySelector: {repositoryLocationName: "metapulse", repositoryName: "__repository__"})
+  { ... on Schedules { results { scheduleState { status } } } } }"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a machine of its own: a small market, a home, ports, an instance of Dagster."""
+    folder = tmp_path_factory.mktemp("machine")
+    shutil.copy(project_root() / "dagster.yaml", folder)
+    yield {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "METAPULSE_MODE": "sandbox",
+        "DAGSTER_HOME": str(folder),
+        "METAPULSE_HOME": str(folder / "home"),
+        "METAPULSE_COMPUTE_LOGS": str(folder / "home" / "compute_logs"),
+        "METAPULSE_SANDBOX_PORT": str(free_port()),
+        "METAPULSE_WEBSERVER_PORT": str(free_port()),
+        "METAPULSE_MAX_TRACKED_TOKENS": "10",
+    }
+    embedded_postgres.stop(folder / "home")
+    embedded_postgres.remove(folder / "home")
+
+
+def metapulse(machine: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*METAPULSE, *arguments], env=machine, capture_output=True, text=True, timeout=200, check=False)
+
+
+def processes_of(machine: dict[str, str]) -> list[list[str]]:
+    """Command lines of living processes that were started on this machine's home."""
+    server = str(embedded_postgres.locate(Path(machine["METAPULSE_HOME"])).data)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+            home = process.environ().get("METAPULSE_HOME")
+            if process.status() != psutil.STATUS_ZOMBIE and (home == machine["METAPULSE_HOME"] or server in line):
+                found.append(line)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_run_goes_from_nothing_to_signals(machine: dict[str, str]) -> None:
+    done = metapulse(machine, "run")
+
+    assert done.returncode == 0, done.stderr
+    assert "mode sandbox: simulated market, no key, no internet" in done.stderr.splitlines()[0]
+    assert done.stdout.startswith("Open signals (sandbox: simulated, not for trading)")
+    assert "stored: 10 tracked tokens" in done.stderr
+    charts = [Path(line.removeprefix("chart: ")) for line in done.stderr.splitlines() if line.startswith("chart: ")]
+    assert charts
+    assert all(chart.read_bytes().startswith(b"\x89PNG") for chart in charts)
+    assert processes_of(machine) == []
+
+    listed = metapulse(machine, "signals", "--json")
+    found = json.loads(listed.stdout)
+    assert found
+    assert {signal["mode"] for signal in found} == {"sandbox"}
+    assert processes_of(machine) == []
+
+
+def test_up_answers_and_leaves_nothing(machine: dict[str, str]) -> None:
+    with Up(machine, "--no-first-run") as up:
+        up.wait_for("MetaPulse is up")
+        page = f"http://127.0.0.1:{machine['METAPULSE_WEBSERVER_PORT']}"
+        answer = httpx2.post(f"{page}/graphql", json={"query": QUERY}, timeout=60).json()["data"]
+        assert {schedule["scheduleState"]["status"] for schedule in answer["schedulesOrError"]["results"]} == {"RUNNING"}
+        second = metapulse(machine, "up")
+        assert second.returncode == 1
+        assert "another `metapulse up` runs" in second.stderr
+        assert metapulse(machine, "db", "stop").returncode == 1
+        code = up.stop(signal.SIGINT)
+
+    assert code == 0
+    assert up.said[-1] == "stopped; no process is left"
+    assert processes_of(machine) == []
+
+
+def test_up_refuses_a_port_that_is_taken(machine: dict[str, str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(machine["METAPULSE_WEBSERVER_PORT"])))
+        other.listen()
+        refused = metapulse(machine, "up")
+
+    assert refused.returncode == 1
+    assert "METAPULSE_WEBSERVER_PORT" in refused.stderr
+    assert processes_of(machine) == []
+
+
+def test_ctrl_c_ends_a_run(machine: dict[str, str]) -> None:
+    with Up(machine, command="run") as run:
+        run.wait_for("Dagster: market_tick")
+        code = run.stop(signal.SIGINT)
+
+    assert code == 130
+    assert processes_of(machine) == []
+
+
+class Up:
+    """A command that stays, and what it has said so far."""
+
+    def __init__(self, machine: dict[str, str], *arguments: str, command: str = "up") -> None:
+        self.said: list[str] = []
+        # In a session of its own and with SIGINT ignored, as a script's shell starts what it puts into the background.
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *METAPULSE, command, *arguments],
+            env=machine,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> "Up":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process.poll() is None:
+            self.stop(signal.SIGTERM)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def wait_for(self, text: str) -> None:
+        """Read until a line holds a text."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.said.append(line.rstrip("\n"))
+            if text in line:
+                return
+        raise AssertionError("\n".join(self.said))
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send a signal; returns the exit code."""
+        assert self._process.stderr is not None
+        self._process.send_signal(number)
+        self.said += self._process.stderr.read().splitlines()
+        return self._process.wait(30)
