@@ -14,9 +14,11 @@ from metapulse_assets.platform.console_log import console_logger
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import get_settings
 from metapulse_assets.signals import assets as signal_assets
+from metapulse_assets.signals import outcome_assets
 from metapulse_assets.signals.checks import signal_checks
+from metapulse_assets.signals.outcome_checks import outcome_checks
 
-DOMAINS = (market_assets, indicator_assets, signal_assets)
+DOMAINS = (market_assets, indicator_assets, signal_assets, outcome_assets)
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -25,7 +27,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     jobs, schedules = jobs_and_schedules(settings)
     return dg.Definitions(
         assets=dg.load_assets_from_modules(DOMAINS),
-        asset_checks=[*market_checks(), *indicator_checks(), *signal_checks()],
+        asset_checks=[*market_checks(), *indicator_checks(), *signal_checks(), *outcome_checks()],
         jobs=jobs,
         schedules=schedules,
         resources={"platform": Platform(settings), **(resources or {})},

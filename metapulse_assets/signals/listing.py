@@ -1,12 +1,13 @@
 """Signals as people and programs read them: with the token's names, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
+from metapulse_assets.signals.calibration_store import HORIZON_OF_SECONDS, Calibrations, read_calibrations
 from metapulse_assets.signals.tables import signals
 
 COLUMNS = (
@@ -23,7 +24,11 @@ def list_signals(
     since: datetime | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Signals with chain, token (address), symbol and name; those not expired at `open_at`, or emitted since a moment."""
+    """Signals with chain, token (address), symbol and name; those not expired at `open_at`, or emitted since a moment.
+
+    `calibrated_confidence`: how often signals of this confidence and rule were worth following at their own horizon, None
+    while `calibration` is `uncalibrated` and not `n=…`.
+    """
     statement = (
         sa.select(
             tokens.c.chain,
@@ -45,7 +50,17 @@ def list_signals(
         statement = statement.where(signals.c.emitted_at >= since)
     if limit is not None:
         statement = statement.limit(limit)
-    return [dict(row._mapping) for row in connection.execute(statement)]
+    calibrations = read_calibrations(connection)
+    found = [dict(row._mapping) for row in connection.execute(statement)]
+    return [{**signal, **_calibrated(signal, calibrations)} for signal in found]
+
+
+def _calibrated(signal: Mapping[str, Any], calibrations: Calibrations) -> dict[str, Any]:
+    source = signal["kind"], signal["rule"], HORIZON_OF_SECONDS.get(signal["horizon_seconds"], "")
+    return {
+        "calibrated_confidence": calibrations.calibrated_confidence(*source, signal["confidence"]),
+        "calibration": calibrations.described(*source),
+    }
 
 
 def as_json(signal: dict[str, Any]) -> dict[str, Any]:

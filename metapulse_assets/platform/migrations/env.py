@@ -6,6 +6,7 @@ from alembic import context
 import metapulse_assets.indicators.tables
 import metapulse_assets.market.tables
 import metapulse_assets.platform.tables
+import metapulse_assets.signals.outcome_tables
 import metapulse_assets.signals.tables  # noqa: F401 - each registers its tables
 from metapulse_assets.platform.database import metadata
 
