@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(_STEERING) and name not in _KEPT:
             del os.environ[name]
+    Settings.model_config["env_file"] = None
     if SESSION_HOME not in os.environ:
         home = Path(os.environ.get("TMPDIR", "/tmp")) / f"metapulse-tests-{uuid.uuid4().hex[:8]}"  # noqa: S108
         os.environ[SESSION_HOME] = str(home)
@@ -123,7 +124,8 @@ def make_settings(database_url: str, tmp_path: Path) -> Callable[..., Settings]:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox on a free port with its own simulated market and generous limits."""
-    with running(SandboxConfig(limits={"dexscreener": 100_000, "dexscreener-profiles": 100_000, "geckoterminal": 100_000})) as it:
+    limits = dict.fromkeys(("dexscreener", "dexscreener-profiles", "geckoterminal"), 100_000)
+    with running(SandboxConfig(limits=limits)) as it:
         yield it
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metapulse_assets.cli.failures import CommandError
 from metapulse_assets.cli.terminal import say
@@ -42,7 +42,7 @@ def service_specs(settings: "Settings") -> "list[ProcessSpec]":
     loop = (str(programs / "dagster-daemon"), "run", "-w", workspace)
     # The daemon ends cleanly on SIGINT; SIGTERM it takes for the same.
     return [
-        ProcessSpec(WEBSERVER, page, logs / "webserver.log", environment, signal.SIGINT, stop_seconds=3.0),
+        ProcessSpec(WEBSERVER, page, logs / "webserver.log", environment, signal.SIGINT, stop_seconds=4.0),
         ProcessSpec(DAEMON, loop, logs / "daemon.log", environment, signal.SIGINT, stop_seconds=5.0),
     ]
 
@@ -80,19 +80,16 @@ def webserver_answers(settings: "Settings") -> bool:
 
 def daemon_is_healthy(settings: "Settings", since: float) -> bool:
     """Whether all of the daemon's required parts are healthy and gave a sign of life since a moment (epoch s)."""
-    statuses = ask_graphql(settings, _HEALTH)["instance"]["daemonHealth"]["allDaemonStatuses"]
-    required = [status for status in statuses if status["required"]]
-    return all(status["healthy"] and (status["lastHeartbeatTime"] or 0.0) >= since for status in required)
-
-
-def ask_graphql(settings: "Settings", query: str) -> Any:
-    """The data that the webserver's GraphQL answers a query with."""
     import httpx2
 
     try:
-        return httpx2.post(f"{page_url(settings)}/graphql", json={"query": query}, timeout=20.0).json()["data"]
-    except (httpx2.HTTPError, ValueError, KeyError) as error:
-        raise CommandError(f"{page_url(settings)}/graphql does not answer: {error}") from None
+        answer = httpx2.post(f"{page_url(settings)}/graphql", json={"query": _HEALTH}, timeout=20.0).json()
+        statuses = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+    except (httpx2.HTTPError, ValueError, LookupError, TypeError):
+        return False  # the webserver is still busy with itself
+    required = [status for status in statuses if status["required"]]
+    # Signs of life of an earlier daemon count as healthy for half an hour.
+    return all(status["healthy"] and (status["lastHeartbeatTime"] or 0.0) >= since for status in required)
 
 
 @contextmanager

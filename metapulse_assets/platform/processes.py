@@ -1,8 +1,8 @@
 """Processes of ours: started, watched, restarted, and stopped so that not one is left. Knows nothing of what they do.
 
 Why no library: honcho 2.0 stops everything when one process ends and restarts nothing; circus 0.19 does both, but brings
-tornado and pyzmq and opens three TCP ports. Neither sees a grandchild that outlives its parent, which is what Dagster's code
-servers and run workers do. Linux hands such orphans to the nearest "subreaper", so this process becomes one.
+tornado and pyzmq and listens on TCP ports of its own. Neither sees a grandchild that outlives its parent, which is what
+Dagster's code servers and run workers do. Linux hands such orphans to the nearest "subreaper", so this process becomes one.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The vendors' answers as they came: compressed, addressed by SHA-256, kept for a few days; other tables' rows point at them."""
+"""The vendors' answers as they came: compressed, addressed by SHA-256, kept for days; rows of other tables point at them."""
 
 import hashlib
 import zlib

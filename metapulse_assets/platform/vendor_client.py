@@ -5,6 +5,7 @@ A vendor's module (`vendors/`) says what to ask and what the answer means; this 
 
 import asyncio
 import json
+import logging
 import math
 import random
 import re
@@ -18,6 +19,7 @@ from typing import Any, Self
 import httpx2
 import sqlalchemy as sa
 import stamina
+import stamina.instrumentation
 
 from metapulse_assets import __version__
 from metapulse_assets.platform.circuit_breaker import BreakerPolicy, CircuitBreaker
@@ -35,6 +37,17 @@ EXCERPT_BYTES = 2_000
 LONGEST_WAIT_SECONDS = 120.0
 # Epoch milliseconds lie far above this, epoch seconds far below.
 _SMALLEST_EPOCH_MS = 1e11
+
+
+log = logging.getLogger("metapulse.vendors")
+
+
+def log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    """Say that a call is tried again, in the log of whoever called (stamina's own way would print to the console)."""
+    log.warning("%s; try %d in %.1f s", details.caused_by, details.retry_num + 1, details.wait_for)
+
+
+stamina.instrumentation.set_on_retry_hooks([log_retry])
 
 
 class VendorError(Exception):

@@ -75,6 +75,23 @@ def test_no_window_ever_holds_more_than_the_limit(
     assert sent
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.5, 0.999])
+@pytest.mark.parametrize(("slow", "fast", "spare"), [(0, 0, 2), (-1, 1, 0), (1, -1, 0)])
+def test_a_place_comes_back_after_its_window_and_what_clocks_may_differ(
+    engine: sa.Engine, phase: float, slow: int, fast: int, spare: int
+) -> None:
+    """Clocks may differ by a bucket each way, or requests be two buckets on their way: the worst that may happen at once."""
+    time, one, bucket = Time(), gate((2, 60.0)), 60.0 / BUCKETS
+    time.now = START // bucket * bucket + phase * bucket
+    taken = time.now
+    assert SharedRateLimit(engine, time.clock(slow * bucket)).acquire(one, 9).granted == 2
+    next_one = SharedRateLimit(engine, time.clock(fast * bucket))
+    while not next_one.acquire(one).granted:
+        time.now += bucket / 8
+        assert time.now < taken + 70
+    assert time.now - taken >= 60.0 + spare * bucket - 1e-6
+
+
 @in_one_database
 @given(pattern=patterns, delays=st.lists(st.floats(0, 2 / BUCKETS - 1e-6), min_size=1, max_size=9))
 def test_requests_that_take_a_moment_to_arrive_do_not_exceed_it_either(

@@ -3,53 +3,39 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 import sqlalchemy as sa
 
 from metapulse_assets.platform.rate_limit import Limit
-from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.settings import load_settings
 from metapulse_assets.sandbox.faults import ITEM_FAULTS, REQUEST_FAULTS
 from metapulse_assets.sandbox.server import Sandbox
 from metapulse_assets.vendors.answers import Batch
 from metapulse_assets.vendors.dexscreener import ADDRESSES_PER_CALL, DexScreener, Pair
 from metapulse_assets_tests.platform.stub_vendor import Reply, StubVendor, serving
+from metapulse_assets_tests.vendors.conftest import settings_for
 from metapulse_assets_tests.vendors.recorded import a_pair
 
-Result = TypeVar("Result")
 PAIRS = Reply(body=json.dumps([a_pair()]).encode())
 Asking = Callable[[StubVendor, Callable[[DexScreener], Awaitable[Any]]], Any]
 
 
 @pytest.fixture
-def ask(engine: sa.Engine, make_settings: Callable[..., Settings]) -> Asking:
+def ask(engine: sa.Engine) -> Asking:
     """Do something with a client of a stub."""
 
     def ask(stub: StubVendor, action: Callable[[DexScreener], Awaitable[Any]]) -> Any:
-        settings = make_settings(
-            dexscreener_api_url=stub.url, dexscreener_rate_limit=1_000, dexscreener_pairs_per_minute=10_000
-        )
-
         async def run() -> Any:
-            async with DexScreener(settings, engine) as client:
+            async with DexScreener(settings_for(stub.url), engine) as client:
                 return await action(client)
 
         return asyncio.run(run())
 
     return ask
-
-
-def with_sandbox(platform: Platform, action: Callable[[DexScreener], Awaitable[Result]]) -> Result:
-    """Do something with a client of the sandbox."""
-
-    async def run() -> Result:
-        async with DexScreener(platform.settings, platform.engine) as client:
-            return await action(client)
-
-    return asyncio.run(run())
 
 
 @pytest.mark.parametrize("count", [0, 1, 30, 31, 95])
@@ -115,34 +101,50 @@ def test_what_was_not_sent_for_an_open_circuit_is_said(ask: Asking) -> None:
         assert "HTTP 500" in letter.payload
 
 
-def test_limits_are_those_of_the_settings(engine: sa.Engine, make_settings: Callable[..., Settings]) -> None:
-    client = DexScreener(make_settings(), engine)
+def test_limits_are_those_of_the_settings(engine: sa.Engine) -> None:
+    client = DexScreener(load_settings(), engine)
     assert client.pairs_gate.limits == (Limit(10, 1.0), Limit(300, 60.0))
     assert client.profiles_gate.limits == (Limit(10, 1.0), Limit(60, 60.0))
     assert client.pairs_gate.name != client.profiles_gate.name
 
 
-def some_tokens(platform: Platform) -> list[str]:
-    """Addresses of the sandbox's tokens on one chain."""
-    listed = with_sandbox(platform, lambda client: client.profiled())
-    return [token.address for token, _ in listed.items if token.chain == "solana"]
+@dataclass(frozen=True)
+class Market:
+    """The sandbox's market as a client sees it."""
+
+    sandbox: Sandbox
+    engine: sa.Engine
+    addresses: list[str]
+
+    def pairs(self) -> Batch[Pair]:
+        """The pairs of its tokens on one chain."""
+        return asyncio.run(self.ask(lambda client: client.pairs_of_tokens("solana", self.addresses)))
+
+    async def ask(self, action: Callable[[DexScreener], Awaitable[Any]]) -> Any:
+        """Do something with a client."""
+        async with DexScreener(settings_for(self.sandbox.dexscreener_url), self.engine) as client:
+            return await action(client)
 
 
-def test_the_sandbox_answers_like_the_vendor(platform: Platform) -> None:
-    addresses = some_tokens(platform)
-    assert addresses
-    batch = with_sandbox(platform, lambda client: client.pairs_of_tokens("solana", addresses))
-    assert {pair.base.address for pair, _ in batch.items} <= set(addresses)
+@pytest.fixture
+def market(sandbox: Sandbox, engine: sa.Engine) -> Market:
+    """The market and the tokens of it that have a profile."""
+    listed = asyncio.run(Market(sandbox, engine, []).ask(lambda client: client.profiled()))
+    return Market(sandbox, engine, [token.address for token, _ in listed.items if token.chain == "solana"])
+
+
+def test_the_sandbox_answers_like_the_vendor(market: Market) -> None:
+    batch = market.pairs()
+    assert {pair.base.address for pair, _ in batch.items} <= set(market.addresses)
     assert batch.items
     assert batch.refused == []
 
 
 @pytest.mark.parametrize("fault", [name for name in REQUEST_FAULTS if name not in ("slow", "rate-limit-retry-after")])
-def test_a_fault_of_every_request_ends_in_dead_letters_or_items(platform: Platform, sandbox: Sandbox, fault: str) -> None:
-    addresses = some_tokens(platform)
-    good = with_sandbox(platform, lambda client: client.pairs_of_tokens("solana", addresses))
-    sandbox.set_faults({fault: 1.0})
-    batch = with_sandbox(platform, lambda client: client.pairs_of_tokens("solana", addresses))
+def test_a_fault_of_every_request_ends_in_dead_letters_or_items(market: Market, fault: str) -> None:
+    good = market.pairs()
+    market.sandbox.set_faults({fault: 1.0})
+    batch = market.pairs()
     pools = sorted(pair.address for pair, _ in good.items)
     found = sorted(pair.address for pair, _ in batch.items)
     match fault:
@@ -159,11 +161,10 @@ def test_a_fault_of_every_request_ends_in_dead_letters_or_items(platform: Platfo
 
 
 @pytest.mark.parametrize("fault", ITEM_FAULTS)
-def test_a_fault_of_some_items_costs_only_those(platform: Platform, sandbox: Sandbox, fault: str) -> None:
-    addresses = some_tokens(platform)
-    good = with_sandbox(platform, lambda client: client.pairs_of_tokens("solana", addresses))
-    sandbox.set_faults({fault: 0.5})
-    batch = with_sandbox(platform, lambda client: client.pairs_of_tokens("solana", addresses))
+def test_a_fault_of_some_items_costs_only_those(market: Market, fault: str) -> None:
+    good = market.pairs()
+    market.sandbox.set_faults({fault: 0.5})
+    batch = market.pairs()
     assert len(batch.items) + len(batch.refused) == len(good.items)
     assert batch.items
     # The vendor may leave liquidity out, and writes prices as texts itself.

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.rate_limit import Limit
-from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.settings import load_settings
 from metapulse_assets.vendors.geckoterminal import GeckoTerminal, History, interval_of, read_history
 from metapulse_assets_tests.platform.stub_vendor import Reply, StubVendor, serving
+from metapulse_assets_tests.vendors.conftest import settings_for
 from metapulse_assets_tests.vendors.recorded import payload_of, recorded
 
 Asking = Callable[[StubVendor, Callable[[GeckoTerminal], Awaitable[Any]]], Any]
@@ -23,12 +24,12 @@ NINE = int(datetime(2026, 3, 4, 9, tzinfo=UTC).timestamp())
 
 
 @pytest.fixture
-def ask(engine: sa.Engine, make_settings: Callable[..., Settings]) -> Asking:
+def ask(engine: sa.Engine) -> Asking:
     """Do something with a client of a stub."""
 
     def ask(stub: StubVendor, action: Callable[[GeckoTerminal], Awaitable[Any]]) -> Any:
         async def run() -> Any:
-            async with GeckoTerminal(make_settings(geckoterminal_api_url=f"{stub.url}/api/v2"), engine) as client:
+            async with GeckoTerminal(settings_for(f"{stub.url}/api/v2"), engine) as client:
                 return await action(client)
 
         return asyncio.run(run())
@@ -201,5 +202,5 @@ def test_a_recorded_answer_about_one_token_is_no_list(ask: Asking, recordings: P
     assert [letter.reason for letter in batch.refused] == ["dict where a list was expected"]
 
 
-def test_the_limit_is_that_of_the_settings(engine: sa.Engine, make_settings: Callable[..., Settings]) -> None:
-    assert GeckoTerminal(make_settings(geckoterminal_rate_limit=25), engine).gate.limits == (Limit(25, 60.0),)
+def test_the_limit_is_that_of_the_settings(engine: sa.Engine) -> None:
+    assert GeckoTerminal(load_settings(geckoterminal_rate_limit=25), engine).gate.limits == (Limit(25, 60.0),)

@@ -346,7 +346,12 @@ def upgrade() -> None:
         ),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False, comment="start of the candle it rests on; UTC"),
         sa.Column("observed_at", sa.DateTime(timezone=True), nullable=False, comment="close of the candle it rests on; UTC"),
-        sa.Column("emitted_at", sa.DateTime(timezone=True), nullable=False, comment="when all its inputs were usable; UTC"),
+        sa.Column(
+            "emitted_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="live: the tick that found it; replay: when its inputs were usable; UTC",
+        ),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False, comment="24 h after emission; UTC"),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False, comment="when it was stored; UTC"),
         sa.Column("origin", sa.Text(), nullable=False, comment="live, or replay: found later from stored rows"),
@@ -355,7 +360,8 @@ def upgrade() -> None:
         sa.CheckConstraint("direction IN ('buy', 'sell')", name=op.f("signals_direction_check")),
         sa.CheckConstraint("risk IN ('low', 'medium', 'high', 'unknown')", name=op.f("signals_risk_check")),
         sa.CheckConstraint(
-            "stop_usd IS NULL OR (direction = 'buy' AND stop_usd < price_usd AND price_usd < target_usd) OR (direction = 'sell' AND stop_usd > price_usd AND price_usd > target_usd)",
+            "stop_usd IS NULL OR (direction = 'buy' AND stop_usd < price_usd AND price_usd < target_usd)"
+            " OR (direction = 'sell' AND stop_usd > price_usd AND price_usd > target_usd)",
             name=op.f("signals_target_and_stop_check"),
         ),
         sa.ForeignKeyConstraint(["token_id"], ["tokens.token_id"], name=op.f("signals_token_id_fkey")),
@@ -389,7 +395,8 @@ def upgrade() -> None:
     )
     for timeframe in ("5m", "1h"):
         op.execute(
-            f"CREATE TABLE candles_{timeframe} PARTITION OF candles FOR VALUES IN ('{timeframe}') PARTITION BY RANGE (opened_at)"
+            f"CREATE TABLE candles_{timeframe} PARTITION OF candles FOR VALUES IN ('{timeframe}')"
+            " PARTITION BY RANGE (opened_at)"
         )
     op.execute("CREATE TABLE candles_1d PARTITION OF candles FOR VALUES IN ('1d')")
     # The state is a fixed vector that compresses badly: keep it in the row, where an update in place is cheap.
