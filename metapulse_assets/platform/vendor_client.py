@@ -253,7 +253,7 @@ class VendorClient:
         if status == httpx2.codes.TOO_MANY_REQUESTS:
             wait = _retry_after(response, self._clock())
             if wait is not None:
-                self._block(gate, wait)
+                self._rate_limit.block(gate, wait)
             # A vendor that limits is alive: the breaker counts nothing.
             self._breaker.undecided()
             raise _RetryableError("HTTP 429, too many requests", body, wait)
@@ -295,11 +295,7 @@ class VendorClient:
         if left <= 0 and math.isfinite(at):
             # Some vendors give seconds to wait, others the epoch second (or millisecond) of the reset.
             at, now = at / 1000 if at > _SMALLEST_EPOCH_MS else at, self._clock().timestamp()
-            self._block(gate, max(at - now if at > now / 2 else at, 0.0))
-
-    def _block(self, gate: Gate, seconds: float) -> None:
-        self._queues[gate.name].granted = 0
-        self._rate_limit.block(gate, seconds)
+            self._rate_limit.block(gate, max(at - now if at > now / 2 else at, 0.0))
 
     @staticmethod
     def _pause_after(error: Exception) -> bool | float:

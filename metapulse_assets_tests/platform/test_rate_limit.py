@@ -1,6 +1,7 @@
 """The shared rate limit: no window of the vendor's ever holds more than the limit, and nearly the limit gets through."""
 
 import bisect
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -165,6 +166,23 @@ def test_a_waiter_is_told_the_earliest_moment(engine: sa.Engine) -> None:
     assert process.acquire(one).granted == 0
     time.now += 0.002
     assert process.acquire(one).granted == 1
+
+
+def test_places_asked_for_at_once_are_handed_out_once(engine: sa.Engine) -> None:
+    one, together = gate((20, 60.0), (30, 900.0)), threading.Barrier(4)
+    granted: list[int] = []
+
+    def ask() -> None:
+        process = SharedRateLimit(engine, lambda: START)
+        together.wait()
+        granted.extend(process.acquire(one).granted for _ in range(10))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(granted), sum(granted)) == (40, 20)
 
 
 def test_gates_do_not_count_each_other(engine: sa.Engine) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -162,16 +163,25 @@ def test_no_more_of_a_body_is_read_than_may_be(ask: Ask, monkeypatch: pytest.Mon
 
 def test_pauses_between_tries_grow(ask: Ask) -> None:
     planned: list[float] = []
+    hooks = stamina.instrumentation.get_on_retry_hooks()
     stamina.instrumentation.set_on_retry_hooks([lambda details: planned.append(details.wait_for)])
     try:
         with serving(Reply(500)) as stub, pytest.raises(VendorError):
             ask(stub, CallPolicy(5.0, attempts=4, backoff_seconds=0.04, breaker=QUICK.breaker))
     finally:
-        stamina.instrumentation.set_on_retry_hooks(None)
+        stamina.instrumentation.set_on_retry_hooks(hooks)
     first, second, third = planned
     assert 0.04 <= first <= 0.06 <= 0.08 <= second <= 0.10 <= 0.16 <= third <= 0.18
     moments = [arrival.at for arrival in stub.arrivals]
     assert all(later - earlier >= pause for earlier, later, pause in zip(moments, moments[1:], planned, strict=False))
+
+
+def test_each_try_again_is_told_in_the_log(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "metapulse.vendors"), serving(Reply(500), Reply(429), GOOD) as stub:
+        ask(stub, headers={"X-Key": SECRET}, params={"note": SECRET})
+    told = [record.getMessage() for record in caplog.records if record.name == "metapulse.vendors"]
+    assert [line.partition(";")[0] for line in told] == ["HTTP 500", "HTTP 429, too many requests"]
+    assert SECRET not in caplog.text
 
 
 RETRY_AFTER = {

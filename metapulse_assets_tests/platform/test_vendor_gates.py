@@ -169,7 +169,7 @@ def test_the_vendor_s_own_count_shuts_the_gate_for_everybody(
     assert grant.granted == (0 if shut_for else 1)
 
 
-def test_a_shut_gate_gives_up_the_places_already_taken(engine: sa.Engine) -> None:
+def test_a_gate_that_the_vendor_shut_stays_shut_after_the_call(engine: sa.Engine) -> None:
     limited = Reply(429, headers={"Retry-After": "600"})
     with serving(limited) as stub:
         outcomes = calls(stub, engine, 3)
