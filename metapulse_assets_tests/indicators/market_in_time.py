@@ -68,7 +68,7 @@ class MarketInTime:
         opened = [at for at in self._spans(start, before) if self.luck.random() < 0.8]
         seconds = np.array([(at - EPOCH) / SECOND for at in opened], np.float64)
         prices = prices_of(np.full(len(opened), token, np.float64), seconds)
-        rows = [
+        rows: list[Any] = [
             (int(at.timestamp()), *(float(np.nan_to_num(prices[name][n])) for name in prices)) for n, at in enumerate(opened)
         ]
         request = HistoryRequest(

@@ -1,6 +1,7 @@
 """Candles out of snapshots and out of finer candles, against a plain loop that does the same one row at a time."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,11 @@ def test_a_candle_opens_at_the_close_before_and_spans_all_prices_seen() -> None:
 
 def test_the_close_before_is_of_the_same_token_and_the_very_span_before() -> None:
     row = (1, NOON + FIVE, 2.0, None, 1, 0)
-    strangers = [(2, NOON - FIVE, 9, 9, 9, 9.0, None), (1, NOON - 2 * FIVE, 8, 8, 8, 8.0, None), (1, NOON, 7, 7, 7, 7.0, None)]
+    strangers: list[Any] = [
+        (2, NOON - FIVE, 9, 9, 9, 9.0, None),
+        (1, NOON - 2 * FIVE, 8, 8, 8, 8.0, None),
+        (1, NOON, 7, 7, 7, 7.0, None),
+    ]
     assert one_candle(row, before=strangers) == [(1, NOON, 2.0, 2.0, 2.0, 2.0, None)]
 
 

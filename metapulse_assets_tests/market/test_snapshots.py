@@ -1,6 +1,7 @@
 """A pair as a row of `token_metrics`: every field where it belongs, and nothing in the place of what is missing."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from metapulse_assets_tests.market.pairs import a_pair
 
 OBSERVED = datetime(2026, 3, 4, 23, 59, 59, 999_999, tzinfo=UTC)
 RECORDED = OBSERVED + timedelta(seconds=2)
-FULL = {
+FULL: dict[str, Any] = {
     "price": 0.000004,
     "priceNative": "0.00000005",
     "liquidity": 12.5,
