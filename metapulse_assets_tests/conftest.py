@@ -5,6 +5,7 @@ migrated template, which takes a few hundredths of a second.
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         if home.exists():
             embedded_postgres.stop(home)
             embedded_postgres.remove(home)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

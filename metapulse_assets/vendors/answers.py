@@ -70,17 +70,20 @@ def read_items(
                 batch.items.append((adapter.validate_python([raw])[0], payload))
             except ValidationError as error:
                 key = _safely(key_of, raw) or f"{payload.url}#{position}"
-                batch.refused.append(DeadLetter(source, "item", key, describe(error, position), raw))
+                batch.refused.append(DeadLetter(source, "item", key, describe(error), raw))
     return batch
 
 
-def describe(error: ValidationError, position: int) -> str:
-    """Which field at which place is wrong, and how; without the value, which is kept beside it."""
+def describe(error: ValidationError) -> str:
+    """Which field of an item is wrong, and how; without the value, which is kept beside it.
+
+    Nor its place in the list: the same item comes again at another place, and is then the same refusal once more.
+    """
     problems = []
     for problem in error.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in problem["loc"][1:])
         problems.append(f"{place or 'item'}: {problem['msg'].removeprefix('Value error, ')}")
-    return f"item {position}: " + "; ".join(sorted(problems))
+    return "; ".join(sorted(problems))
 
 
 def first_of_each(pairs: Iterable[tuple[Item, RawPayload]], key: Callable[[Item], Any]) -> list[tuple[Item, RawPayload]]:

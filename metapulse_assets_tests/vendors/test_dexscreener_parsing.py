@@ -70,7 +70,7 @@ def test_recorded_profiles_are_read_and_foreign_chains_refused(recordings: Path)
     batch: Batch[ListedToken] = read_items(payload_of(body), LISTED_TOKENS, "dexscreener", listed_key)
     known = [entry for entry in body if entry["chainId"] in ("solana", "ethereum")]
     assert [(token.chain, token.address) for token, _ in batch.items] == [(e["chainId"], e["tokenAddress"]) for e in known]
-    assert Counter(letter.reason.partition(": ")[2] for letter in batch.refused) == {"chainId: unknown chain 'robinhood'": 5}
+    assert Counter(letter.reason for letter in batch.refused) == {"chainId: unknown chain 'robinhood'": 5}
 
 
 @pytest.mark.parametrize("liquidity", [..., None, {}, {"usd": None}, {"base": 1, "quote": 2}])
@@ -143,7 +143,7 @@ def test_what_cannot_be_is_refused(changes: dict[str, Any]) -> None:
     assert len(batch.items) == 1
     (letter,) = batch.refused
     assert letter.payload.keys() == a_pair(**changes).keys()
-    assert letter.reason.startswith(f"item 1: {next(iter(changes))}")
+    assert letter.reason.startswith(f"{next(iter(changes))}")
 
 
 def test_texts_are_such_as_a_database_can_hold() -> None:
@@ -155,7 +155,7 @@ def test_texts_are_such_as_a_database_can_hold() -> None:
     )
     assert (pair.base.address, pair.base.name, pair.base.symbol) == ("T1", "ab?", "")
     assert (pair.quote.symbol, pair.dex, pair.address) == ("?", "raydium", "P?1")
-    assert read([a_pair(pairAddress="\x00")]).refused[0].reason.startswith("item 0: pairAddress")
+    assert read([a_pair(pairAddress="\x00")]).refused[0].reason.startswith("pairAddress")
 
 
 def test_what_is_on_record_is_possible() -> None:
