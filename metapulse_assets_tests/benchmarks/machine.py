@@ -67,7 +67,7 @@ def _commit() -> str:
     """The commit that is checked out, with a plus where files differ from it; "unknown" without git."""
     try:
         commit = _git("rev-parse", "--short", "HEAD")
-        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        return commit + ("+" if _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

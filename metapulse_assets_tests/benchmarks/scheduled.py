@@ -18,7 +18,7 @@ from metapulse_assets.platform.database import create_engine, with_database
 from metapulse_assets.platform.settings import project_root
 from metapulse_assets_tests.benchmarks.prepared_market import prepare
 from metapulse_assets_tests.benchmarks.rows import Bench
-from metapulse_assets_tests.benchmarks.workplace import UNLIMITED, BenchmarkError, end, stand_in, workplace
+from metapulse_assets_tests.benchmarks.workplace import SAME_TOKENS, UNLIMITED, BenchmarkError, end, stand_in, workplace
 
 EVERY_MINUTE = {"ENABLE_SCHEDULED_JOBS": "true", "TOKEN_DATA_INTERVAL": "60000", "SIGNAL_GENERATION_INTERVAL": "60000"}
 # Between two looks at the database; one look is one row of a table of a dozen.
@@ -133,8 +133,7 @@ def scheduled(bench: Bench, tokens: int, module: str) -> Iterator[Scheduled]:
             shutil.copy(project_root() / "dagster.yaml", home)
             (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"python_module": {"module_name": module}}]}))
             own = {"DAGSTER_HOME": str(home), "METAPULSE_COMPUTE_LOGS": str(home / "logs")}
-            bar = {"METAPULSE_MIN_VOLUME_H24_USD": "0", "METAPULSE_MIN_LIQUIDITY_USD": "0"}
-            more = {**sandbox.addresses(), **own, **bar, **EVERY_MINUTE, "METAPULSE_MAX_TRACKED_TOKENS": str(tokens)}
+            more = {**sandbox.addresses(), **SAME_TOKENS, **own, **EVERY_MINUTE}
             with (home / "daemon.log").open("w") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "dagster._daemon", "run", "-w", str(home / "workspace.yaml")],

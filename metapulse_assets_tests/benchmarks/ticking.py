@@ -16,7 +16,7 @@ from metapulse_assets_tests.benchmarks.memory import Peak, watching
 from metapulse_assets_tests.benchmarks.prepared_market import STORED_BARS, prepare
 from metapulse_assets_tests.benchmarks.rows import Bench
 from metapulse_assets_tests.benchmarks.shared_clock import SharedClock
-from metapulse_assets_tests.benchmarks.workplace import BenchmarkError, StandIn, Workplace, stand_in, workplace
+from metapulse_assets_tests.benchmarks.workplace import SAME_TOKENS, BenchmarkError, StandIn, Workplace, stand_in, workplace
 
 PACKAGE = "metapulse_assets_tests.benchmarks"
 INTERVAL = timedelta(minutes=5)
@@ -121,9 +121,7 @@ def ticking(bench: Bench, tokens: int, first_tick: datetime, stored_bars: Mappin
         clock = SharedClock.create(clock_file, first_tick)
         environment = place.environment(url)
         with stand_in((f"{PACKAGE}.stand_in", str(tokens), str(clock_file)), environment) as sandbox:
-            # Nobody is let go or taken in: the number of tokens is what is measured.
-            bar = {"METAPULSE_MIN_VOLUME_H24_USD": "0", "METAPULSE_MIN_LIQUIDITY_USD": "0"}
-            more = {**sandbox.addresses(), **bar, "METAPULSE_MAX_TRACKED_TOKENS": str(tokens)}
+            more = {**sandbox.addresses(), **SAME_TOKENS}
             command = (sys.executable, "-m", f"{PACKAGE}.one_tick", str(clock_file))
             yield Ticker(place, engine, clock, sandbox, command, place.environment(url, more))
         engine.dispose()

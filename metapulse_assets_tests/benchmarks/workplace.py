@@ -29,6 +29,12 @@ STEERING = (
 )
 # Above what any benchmark sends: the vendor's limits are not what is measured.
 UNLIMITED = 1_000_000_000
+# Nobody is let go, and no place is free for anybody: the number of tokens is what is measured.
+SAME_TOKENS = {
+    "METAPULSE_MIN_VOLUME_H24_USD": "0",
+    "METAPULSE_MIN_LIQUIDITY_USD": "0",
+    "METAPULSE_MAX_TRACKED_TOKENS": "1",
+}
 READY = "sandbox ready at "
 STOP_SECONDS = 20.0
 
