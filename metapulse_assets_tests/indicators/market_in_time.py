@@ -54,18 +54,23 @@ class MarketInTime:
             for token in self.token_ids
             if self.luck.random() < (0.1 if through and opened < through else 0.8)
         ]
-        insert_candles(self.connection, self.timeframe.name, self._candles(keys), "snapshots", self.now)
-        set_progress(self.connection, made_until_mark(self.timeframe.name), max(end, through or end))
+        self.store(keys, max(end, through or end))
 
-    def bring(self, spans_back: int, fills_in: date | None = None) -> None:
+    def store(self, keys: list[tuple[int, datetime]], made_until: datetime | None = None) -> None:
+        """Just these candles, usable from now on; `made_until` moves the market's mark."""
+        insert_candles(self.connection, self.timeframe.name, self._candles(keys), "snapshots", self.now)
+        if made_until is not None:
+            set_progress(self.connection, made_until_mark(self.timeframe.name), made_until)
+
+    def bring(self, spans_back: int, fills_in: date | None = None, token_id: int | None = None, share: float = 0.8) -> None:
         """A vendor's candles of one token: some of the newest spans, or some of a past day as a backfill asks for them."""
-        token = int(self.luck.choice(self.token_ids))
+        token = int(self.luck.choice(self.token_ids)) if token_id is None else token_id
         before = self.timeframe.floor(self.now)
         start = before - spans_back * self.timeframe.interval
         if fills_in is not None:
             start, end = day_bounds(fills_in)
             before = min(before, end)
-        opened = [at for at in self._spans(start, before) if self.luck.random() < 0.8]
+        opened = [at for at in self._spans(start, before) if self.luck.random() < share]
         seconds = np.array([(at - EPOCH) / SECOND for at in opened], np.float64)
         prices = prices_of(np.full(len(opened), token, np.float64), seconds)
         rows: list[Any] = [
@@ -143,15 +148,18 @@ class MarketInTime:
 
 def a_market(connection: sa.Connection, timeframe: Timeframe, now: datetime, seed: int, token_count: int = 3) -> MarketInTime:
     """A market of tokens that are stored and have no candle yet."""
-    connection.execute(
-        sa.insert(tokens),
-        [
-            {"chain": "solana", "address": f"t{n}", "symbol": "T", "name": "T", "first_recorded_at": now}
-            for n in range(token_count)
-        ],
-    )
-    token_ids = list(connection.execute(sa.select(tokens.c.token_id).order_by(tokens.c.token_id)).scalars())
+    token_ids = add_tokens(connection, now, token_count)
     return MarketInTime(connection, timeframe, now, token_ids, np.random.default_rng(seed))
+
+
+def add_tokens(connection: sa.Connection, now: datetime, count: int, first: int = 0) -> list[int]:
+    """Store tokens; returns the ids of all there are."""
+    rows = [
+        {"chain": "solana", "address": f"t{n}", "symbol": "T", "name": "T", "first_recorded_at": now}
+        for n in range(first, first + count)
+    ]
+    connection.execute(sa.insert(tokens), rows)
+    return list(connection.execute(sa.select(tokens.c.token_id).order_by(tokens.c.token_id)).scalars())
 
 
 def as_stored(values: Mapping[str, Any]) -> Row:
