@@ -27,7 +27,7 @@ STORED_VALUES = (
     *("support_20", "resistance_20"),
 )
 # Tokens whose candles are worked on together: bounds the memory of a rebuild.
-TOKENS_AT_A_TIME = 2_000
+TOKENS_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True)

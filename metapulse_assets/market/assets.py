@@ -121,9 +121,9 @@ def token_metrics(
     context.log.info(
         f"{stored} of {collected.asked} tokens stored, {len(collected.refused)} refused, {collected.requests} requests"
     )
-    if tracked and not stored:
+    if tracked and not collected.chosen:
         raise dg.Failure(
-            f"none of {collected.asked} tokens could be stored; first reason: "
+            f"none of {collected.asked} tokens was answered; first reason: "
             + (collected.refused[0].reason if collected.refused else "the vendor answered for none")
         )
     return dg.MaterializeResult(

@@ -14,6 +14,8 @@ from metapulse_assets.vendors.dexscreener import ADDRESSES_PER_CALL, DexScreener
 
 # Tokens whose price jumped get their other pools looked at; more than this many at once is a market, not an error.
 MOST_SECOND_LOOKS = 20
+# The answer for several tokens shows one pool of each, and with a new token there is no price to hold it against.
+MOST_FIRST_LOOKS = 100
 
 
 @dataclass
@@ -39,7 +41,7 @@ async def collect(dexscreener: DexScreener, tracked: Sequence[TrackedToken]) -> 
         found.extend(await dexscreener.pairs_of_tokens(chain, [token.key[1] for token in tokens]))
     _choose(result, found, tracked)
     await _ask_again(dexscreener, result, tracked)
-    await _look_twice(dexscreener, result, tracked)
+    await _look_closer(dexscreener, result, tracked)
     result.requests = dexscreener.client.requests_sent
     return result
 
@@ -82,13 +84,12 @@ def _requests_failed(refused: Iterable[DeadLetter]) -> bool:
     return any(letter.kind == "request" for letter in refused)
 
 
-async def _look_twice(dexscreener: DexScreener, result: Collected, tracked: Sequence[TrackedToken]) -> None:
-    jumped = [
-        token
-        for token in tracked
-        if token.key in result.chosen and needs_second_look(result.chosen[token.key][0], token.last_price)
-    ]
-    for token in jumped[:MOST_SECOND_LOOKS]:
+async def _look_closer(dexscreener: DexScreener, result: Collected, tracked: Sequence[TrackedToken]) -> None:
+    """Ask for all pools where the one answered may be mispriced: on a jump, and for who was not seen before or of late."""
+    answered = [(token, result.chosen[token.key][0]) for token in tracked if token.key in result.chosen]
+    jumped = [token for token, pair in answered if needs_second_look(pair, token.last_price)]
+    new = [token for token, _ in answered if token.last_price is None]
+    for token in jumped[:MOST_SECOND_LOOKS] + new[:MOST_FIRST_LOOKS]:
         found = await dexscreener.pools_of_token(*token.key)
         found.items.append(result.chosen[token.key])
         _choose(result, found, [token])

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class Timeframe:
@@ -19,8 +21,7 @@ class Timeframe:
 
     def floor(self, moment: datetime) -> datetime:
         """Start of the candle that holds a moment; candles are aligned to the UTC epoch, as every vendor's are."""
-        epoch = int(moment.timestamp()) // self.seconds * self.seconds
-        return datetime.fromtimestamp(epoch, UTC)
+        return _EPOCH + (moment - _EPOCH) // self.interval * self.interval
 
 
 TIMEFRAMES: dict[str, Timeframe] = {

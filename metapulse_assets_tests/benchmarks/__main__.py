@@ -1,10 +1,12 @@
 """``python -m metapulse_assets_tests.benchmarks [ONLY]``: measure, show, and write `docs/benchmarks.md` and `.json`."""
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from metapulse_assets.platform.settings import project_root
 from metapulse_assets_tests.benchmarks import report
@@ -57,5 +59,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as by Ctrl-C, so that everything that was started is stopped."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    for stop_signal in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop_signal, _stop)
     sys.exit(main())

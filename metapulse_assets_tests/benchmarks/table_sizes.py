@@ -19,12 +19,14 @@ def bytes_of_growing(engine: sa.Engine) -> dict[str, int]:
     with engine.connect() as connection:
         rows = connection.execute(
             sa.text(
-                "SELECT relname, (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(oid) WHERE isleaf) AS size"
+                # The tree of a table without partitions is empty.
+                "SELECT relname, coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(oid)"
+                " WHERE isleaf), pg_total_relation_size(oid)) AS size"
                 " FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
                 " AND relnamespace = 'public'::regnamespace ORDER BY relname"
             )
         ).all()
-    return {row.relname: int(row.size or 0) for row in rows if row.relname not in CONSTANT}
+    return {row.relname: int(row.size) for row in rows if row.relname not in CONSTANT}
 
 
 def fill_day(engine: sa.Engine, until: datetime) -> None:

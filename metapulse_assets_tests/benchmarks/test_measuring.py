@@ -3,17 +3,19 @@
 import json
 import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
 
+from metapulse_assets.platform.day_partitions import ensure_days
 from metapulse_assets_tests.benchmarks.__main__ import main
 from metapulse_assets_tests.benchmarks.memory import Peak, watching
 from metapulse_assets_tests.benchmarks.prepared_market import STORED_BARS, prepare
 from metapulse_assets_tests.benchmarks.shared_clock import SharedClock
+from metapulse_assets_tests.benchmarks.table_sizes import bytes_of_growing
 from metapulse_assets_tests.benchmarks.ticking import STAGES
 
 FIRST_TICK = datetime(2026, 3, 4, 12, 0, 3, tzinfo=UTC)
@@ -64,6 +66,31 @@ def test_a_prepared_market_has_states_to_go_on_from(engine: sa.Engine) -> None:
         assert count("candles WHERE timeframe = '5m' AND opened_at > '2026-03-04 11:50+00'") == 0
         # EMA 200 is warm: the rules see what they see in an old market.
         assert count("technical_analyses WHERE bar_count >= 800") > 10 * STORED_BARS["1h"]
+
+
+def test_what_ticks_add_to_is_counted_with_partitions_and_indexes(engine: sa.Engine) -> None:
+    before = bytes_of_growing(engine)
+    assert {"token_metrics", "signals", "raw_payloads", "dead_letters"} <= before.keys()
+    assert not {"indicator_states", "tokens", "alembic_version"} & before.keys()
+    with engine.begin() as connection:
+        ensure_days(connection, "raw_payloads", [date(2026, 3, 4), date(2026, 3, 5)])
+        connection.execute(
+            sa.text(
+                "INSERT INTO raw_payloads (recorded_at, sha256, vendor, url, status, size, body)"
+                " SELECT '2026-03-04 12:00+00'::timestamptz + step * interval '1 day', '', '', '', 200, 0,"
+                " decode(repeat(md5(step::text), 2000), 'hex') FROM generate_series(0, 1) AS step"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO dead_letters (first_at, last_at, source, kind, item_key, reason, payload, payload_sha256)"
+                " SELECT now(), now(), 'x', 'item', step::text, 'y', '{}', '' FROM generate_series(1, 1000) AS step"
+            )
+        )
+    grown = {table: size - before[table] for table, size in bytes_of_growing(engine).items()}
+    assert grown["raw_payloads"] > 2 * 8192
+    assert grown["dead_letters"] > 1000 * 50
+    assert grown["signals"] == 0
 
 
 def test_the_indicators_are_compared_and_reported(tmp_path: Path) -> None:

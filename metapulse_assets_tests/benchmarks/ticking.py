@@ -88,7 +88,8 @@ class Ticker:
         process = subprocess.Popen(
             self.command, env=dict(self.environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        ours = {"python": lambda: [psutil.Process(process.pid)], "postgres": self.place.postgres_processes}
+        run = psutil.Process(process.pid)
+        ours = {"python": lambda: [run], "postgres": self.place.postgres_processes}
         with watching(peak, ours) if peak is not None else nullcontext():
             output, errors = process.communicate()
         if process.returncode:

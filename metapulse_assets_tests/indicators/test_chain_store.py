@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metapulse_assets.market.timeframes import TIMEFRAMES, Timeframe
 from metapulse_assets.platform.day_partitions import utc_day
-from metapulse_assets_tests.indicators.law_of_rows import assert_lawful, rows_by_the_rule
+from metapulse_assets_tests.indicators.law_of_rows import assert_lawful
 from metapulse_assets_tests.indicators.market_in_time import MarketInTime, a_market
 from metapulse_assets_tests.scratch import DATABASE_BACKED, rolled_back
 
@@ -46,7 +46,7 @@ def test_ticks_leave_what_a_backfill_makes_of_what_was_usable(
                 EVENTS[part](market)
         assert_lawful(market)
         before = market.rows()
-        for day in {utc_day(opened) for _, opened in rows_by_the_rule(market)}:
+        for day in {utc_day(opened) for _, opened in before}:
             market.recompute(day)
         assert_lawful(market)
         after = market.rows()
