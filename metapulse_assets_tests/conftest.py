@@ -24,7 +24,10 @@ from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
 TEMPLATE = "metapulse_test_template"
 SESSION_HOME = "METAPULSE_TEST_SESSION_HOME"
 # What would steer the code under test from outside.
-_STEERING = ("METAPULSE_", "DEXSCREENER_", "GECKOTERMINAL_", "DATABASE_", "TOKEN_DATA_", "SIGNAL_GENERATION_", "LOG_LEVEL")
+_STEERING = (
+    *("METAPULSE_", "DEXSCREENER_", "GECKOTERMINAL_", "TWITTER_", "GROQ_", "GEMINI_", "RUGCHECK_", "GOPLUS_"),
+    *("DATABASE_", "TOKEN_DATA_", "SOCIAL_DATA_", "AI_ANALYSIS_", "SIGNAL_GENERATION_", "LOG_LEVEL"),
+)
 _KEPT = {"METAPULSE_RECORDINGS", SESSION_HOME}
 
 

@@ -69,7 +69,7 @@ def tracked_tokens(context: dg.AssetExecutionContext, platform: dg.ResourceParam
         ):
             return await find_candidates(dexscreener, geckoterminal, settings, known)
 
-    with sandbox_if_needed(settings):
+    with sandbox_if_needed(settings, settings.dexscreener_url, settings.geckoterminal_url):
         found = asyncio.run(ask())
     now = platform.now()
     with platform.engine.begin() as connection:
@@ -114,7 +114,7 @@ def token_metrics(
         async with DexScreener(platform.settings, platform.engine, platform.clock) as dexscreener:
             return await collect(dexscreener, tracked)
 
-    with sandbox_if_needed(platform.settings):
+    with sandbox_if_needed(platform.settings, platform.settings.dexscreener_url):
         collected = asyncio.run(ask())
     stored = _store_collected(platform, collected, tracked, context.run.run_id)
     unanswered = collected.without_answer(tracked)
@@ -174,7 +174,7 @@ def candles(
 
     imported = history.Imported()
     if requests:
-        with sandbox_if_needed(platform.settings):
+        with sandbox_if_needed(platform.settings, platform.settings.geckoterminal_url):
             imported = asyncio.run(ask())
     counts: dict[str, int] = {}
     with platform.engine.begin() as connection:

@@ -19,6 +19,14 @@ from metapulse_assets.platform.intervals import cron_for_interval
 
 LIVE_DEXSCREENER_URL = "https://api.dexscreener.com"
 LIVE_GECKOTERMINAL_URL = "https://api.geckoterminal.com/api/v2"
+LIVE_TWITTER_URL = "https://api.twitter.com"
+LIVE_GROQ_URL = "https://api.groq.com"
+LIVE_GEMINI_URL = "https://generativelanguage.googleapis.com"
+LIVE_RUGCHECK_URL = "https://api.rugcheck.xyz"
+LIVE_GOPLUS_URL = "https://api.gopluslabs.io"
+
+# Sent to the stand-ins in place of a key.
+SANDBOX_KEY = "sandbox-key"
 
 # What the Node services refused to start without; enforced here only when METAPULSE_STRICT_ENV is on.
 STRICTLY_REQUIRED = (
@@ -87,9 +95,16 @@ class Settings(BaseSettings):
     dexscreener_profiles_per_minute: int = Field(60, ge=1, alias="DEXSCREENER_PROFILES_PER_MINUTE")
     geckoterminal_api_url: str | None = Field(None, alias="GECKOTERMINAL_API_URL")
     geckoterminal_rate_limit: int | None = Field(None, ge=1, alias="GECKOTERMINAL_RATE_LIMIT")
+    twitter_api_url: str | None = Field(None, alias="TWITTER_API_URL")
     twitter_rate_limit: int = Field(300, ge=1, alias="TWITTER_RATE_LIMIT")
+    groq_api_url: str | None = Field(None, alias="GROQ_API_URL")
     groq_rate_limit: int = Field(30, ge=1, alias="GROQ_RATE_LIMIT")
+    gemini_api_url: str | None = Field(None, alias="GEMINI_API_URL")
     gemini_rate_limit: int = Field(60, ge=1, alias="GEMINI_RATE_LIMIT")
+    rugcheck_api_url: str | None = Field(None, alias="RUGCHECK_API_URL")
+    rugcheck_rate_limit: int = Field(30, ge=1, alias="RUGCHECK_RATE_LIMIT")
+    goplus_api_url: str | None = Field(None, alias="GOPLUS_API_URL")
+    goplus_rate_limit: int = Field(30, ge=1, alias="GOPLUS_RATE_LIMIT")
     vendor_timeout_seconds: float = Field(10.0, gt=0, alias="METAPULSE_VENDOR_TIMEOUT_SECONDS")
     vendor_attempts: int = Field(3, ge=1, le=10, alias="METAPULSE_VENDOR_ATTEMPTS")
     vendor_backoff_seconds: float = Field(2.0, ge=0, alias="METAPULSE_VENDOR_BACKOFF_SECONDS")
@@ -110,6 +125,16 @@ class Settings(BaseSettings):
     redis_host: str = Field("localhost", alias="REDIS_HOST")
     redis_port: int = Field(6379, ge=1, le=65535, alias="REDIS_PORT")
     redis_password: SecretStr | None = Field(None, alias="REDIS_PASSWORD")
+
+    # What may be spent, and on which models
+    x_budget_usd_per_day: float = Field(5.0, ge=0, alias="METAPULSE_X_BUDGET_USD_PER_DAY")
+    x_posts_per_query: int = Field(100, ge=10, le=500, alias="METAPULSE_X_POSTS_PER_QUERY")
+    x_watched_accounts: Annotated[tuple[str, ...], NoDecode] = Field((), alias="METAPULSE_X_WATCHED_ACCOUNTS")
+    ai_budget_usd_per_day: float = Field(1.0, ge=0, alias="METAPULSE_AI_BUDGET_USD_PER_DAY")
+    ai_timeout_seconds: float = Field(60.0, gt=0, alias="METAPULSE_AI_TIMEOUT_SECONDS")
+    ai_tokens_per_run: int = Field(8, ge=0, alias="METAPULSE_AI_TOKENS_PER_RUN")
+    groq_model: str = Field("openai/gpt-oss-120b", alias="GROQ_MODEL")
+    gemini_model: str = Field("gemini-2.5-flash", alias="GEMINI_MODEL")
 
     # Cadence, in milliseconds as the Node services had it
     token_data_interval: int = Field(300_000, alias="TOKEN_DATA_INTERVAL")
@@ -143,7 +168,7 @@ class Settings(BaseSettings):
     recordings: Path | None = Field(None, alias="METAPULSE_RECORDINGS")
     webserver_port: int = Field(3000, ge=1, le=65535, alias="METAPULSE_WEBSERVER_PORT")
 
-    @field_validator("tracked_chains", "watched_tokens", mode="before")
+    @field_validator("tracked_chains", "watched_tokens", "x_watched_accounts", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -212,6 +237,31 @@ class Settings(BaseSettings):
         return self._vendor_url(self.geckoterminal_api_url, "/geckoterminal/api/v2", LIVE_GECKOTERMINAL_URL)
 
     @property
+    def twitter_url(self) -> str:
+        """Base URL of X's API, or of what stands in for it."""
+        return self._vendor_url(self.twitter_api_url, "/x", LIVE_TWITTER_URL)
+
+    @property
+    def groq_url(self) -> str:
+        """Base URL of Groq, of any server that speaks its protocol, or of what stands in for it."""
+        return self._vendor_url(self.groq_api_url, "/groq", LIVE_GROQ_URL)
+
+    @property
+    def gemini_url(self) -> str:
+        """Base URL of Gemini, or of what stands in for it."""
+        return self._vendor_url(self.gemini_api_url, "/gemini", LIVE_GEMINI_URL)
+
+    @property
+    def rugcheck_url(self) -> str:
+        """Base URL of RugCheck, or of what stands in for it."""
+        return self._vendor_url(self.rugcheck_api_url, "/rugcheck", LIVE_RUGCHECK_URL)
+
+    @property
+    def goplus_url(self) -> str:
+        """Base URL of GoPlus, or of what stands in for it."""
+        return self._vendor_url(self.goplus_api_url, "/goplus", LIVE_GOPLUS_URL)
+
+    @property
     def geckoterminal_per_minute(self) -> int:
         """GeckoTerminal's public plan allows 30 calls a minute; the sandbox answers as its paid plan's ceiling would."""
         if self.geckoterminal_rate_limit is not None:
@@ -228,7 +278,13 @@ class Settings(BaseSettings):
     @property
     def needs_sandbox(self) -> bool:
         """Whether some vendor is to be answered by the sandbox of this machine."""
-        urls = (self.dexscreener_url, self.geckoterminal_url)
+        return self.is_in_sandbox(
+            *(self.dexscreener_url, self.geckoterminal_url, self.twitter_url),
+            *(self.groq_url, self.gemini_url, self.rugcheck_url, self.goplus_url),
+        )
+
+    def is_in_sandbox(self, *urls: str) -> bool:
+        """Whether one of these vendors' URLs leads to the sandbox of this machine."""
         return self.mode is Mode.SANDBOX and any(f"{url}/".startswith(f"{self.sandbox_url}/") for url in urls)
 
     @property
@@ -237,6 +293,12 @@ class Settings(BaseSettings):
         if self.mode is Mode.SANDBOX and self.recordings:
             return "metapulse_recordings"
         return f"metapulse_{self.mode.value}"
+
+    def key_of(self, key: SecretStr | None) -> str | None:
+        """A vendor's key: the one given; in the sandbox, where no real key may be sent, a word that says so."""
+        if self.mode is Mode.SANDBOX:
+            return SANDBOX_KEY
+        return key.get_secret_value() if key else None
 
     def secrets(self) -> list[str]:
         """The values that must never be shown, longest first."""

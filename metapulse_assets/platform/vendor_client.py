@@ -9,7 +9,7 @@ import logging
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -64,8 +64,10 @@ class VendorError(Exception):
 
 
 class _RetryableError(Exception):
-    def __init__(self, reason: str, body: bytes = b"", wait_seconds: float | None = None) -> None:
-        self.reason, self.body, self.wait_seconds = reason, body, wait_seconds
+    def __init__(
+        self, reason: str, body: bytes = b"", wait_seconds: float | None = None, exchange: "Exchange | None" = None
+    ) -> None:
+        self.reason, self.body, self.wait_seconds, self.exchange = reason, body, wait_seconds, exchange
         super().__init__(reason)
 
 
@@ -106,6 +108,33 @@ class Answer:
         return self.payload.received_at
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """What a vendor answered, whatever its status: headers by lower-case name, and the bytes."""
+
+    headers: Mapping[str, str]
+    payload: RawPayload
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self.payload.status
+
+
+WaitAsked = Callable[[Exchange], float | None]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request as it is sent at each try."""
+
+    path: str
+    params: Mapping[str, Any] | None = None
+    method: str = "GET"
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class _Queue:
     """The calls of this process that wait at a gate, and the places that were taken for them."""
@@ -126,12 +155,18 @@ class VendorClient:
         policy: CallPolicy | None = None,
         headers: Mapping[str, str] | None = None,
         clock: Clock = system_clock,
+        wait_asked: WaitAsked | None = None,
     ) -> None:
-        """`headers` may hold a key; they appear in no message and in no stored row."""
+        """`headers` may hold a key; they appear in no message and in no stored row.
+
+        `wait_asked` says how many seconds an answer asks to wait where the vendor does not say it by the usual headers;
+        it sees every answer, good ones too, and None leaves the matter to those headers.
+        """
         self.vendor = vendor
         self.policy = policy or CallPolicy()
         self.requests_sent = 0
         self._clock = clock
+        self._wait_asked = wait_asked or (lambda exchange: None)
         self._rate_limit = SharedRateLimit(engine)
         self._breaker = CircuitBreaker(engine, vendor, self.policy.breaker)
         self._queues: dict[str, _Queue] = {}
@@ -161,45 +196,73 @@ class VendorClient:
 
         Raises `VendorError` for a call that failed for good and `CircuitOpenError` if the vendor is not being called.
         """
-        tries = stamina.retry_context(
+        call = _Call(path, params)
+        url = self.shown_url(path, params)
+        try:
+            async for attempt in self._tries():
+                with attempt:
+                    return self._good_answer(await self._try_once(call, gate, url), url)
+        except _RetryableError as error:
+            raise self._error(url, error.reason, error.body) from None
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def exchange(
+        self, method: str, path: str, gate: Gate, content: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Exchange:
+        """Send under the same policy and return what came, refusals too: for the vendors' own SDKs, which read those.
+
+        The last answer is returned when the tries are used up. Raises `VendorError` where there was none (no connection,
+        no answer in time), and `CircuitOpenError` if the vendor is not being called.
+        """
+        call = _Call(path, None, method, content, headers or {})
+        url = self.shown_url(path, None)
+        try:
+            async for attempt in self._tries():
+                with attempt:
+                    exchange = await self._try_once(call, gate, url)
+                    self._breaker.succeeded()
+                    return exchange
+        except _RetryableError as error:
+            if error.exchange is not None:
+                return error.exchange
+            raise self._error(url, error.reason, error.body) from None
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _tries(self) -> AsyncIterator[stamina.Attempt]:
+        return stamina.retry_context(
             on=self._pause_after,
             attempts=self.policy.attempts,
             timeout=None,
             wait_initial=self.policy.backoff_seconds,
             wait_max=LONGEST_BACKOFF_SECONDS,
             wait_jitter=self.policy.backoff_seconds / 2,
-        )
-        url = self.shown_url(path, params)
-        try:
-            async for attempt in tries:
-                with attempt:
-                    return await self._try_once(path, gate, params, url)
-        except _RetryableError as error:
-            raise self._error(url, error.reason, error.body) from None
-        raise AssertionError("unreachable: the last try returns or raises")
+        ).__aiter__()
 
     def shown_url(self, path: str, params: Mapping[str, Any] | None) -> str:
         """The URL as people and tables see it."""
         request = self._http.build_request("GET", path.lstrip("/"), params=params)
         return redact(str(request.url), self._secrets)
 
-    async def _try_once(self, path: str, gate: Gate, params: Mapping[str, Any] | None, url: str) -> Answer:
+    async def _try_once(self, call: _Call, gate: Gate, url: str) -> Exchange:
         self._breaker.before_call()
         await self._wait_at(gate)
         self.requests_sent += 1
         try:
-            response, body = await self._fetch(gate, path, params)
+            response, body = await self._fetch(gate, call)
         except (TimeoutError, httpx2.TimeoutException):
             raise self._vendor_failed(f"no answer within {self.policy.timeout_seconds:g} s") from None
         except httpx2.HTTPError as error:
             raise self._vendor_failed(redact(f"{type(error).__name__}: {error}", self._secrets)) from None
+        payload = RawPayload(self.vendor, url, response.status_code, self._clock(), body)
+        exchange = Exchange({name.lower(): value for name, value in response.headers.items()}, payload)
+        wait = self._wait_asked(exchange)
+        if wait is not None:
+            self._rate_limit.block(gate, wait)
         self._heed_rate_headers(gate, response)
-        self._check_status(gate, response, body, url)
-        self._check_json(response, body)
-        self._breaker.succeeded()
-        return Answer(RawPayload(self.vendor, url, response.status_code, self._clock(), body))
+        self._check_status(gate, response, exchange, wait)
+        return exchange
 
-    async def _fetch(self, gate: Gate, path: str, params: Mapping[str, Any] | None) -> tuple[httpx2.Response, bytes]:
+    async def _fetch(self, gate: Gate, call: _Call) -> tuple[httpx2.Response, bytes]:
         """An answer and its body, of which no more is read than is needed to see that it is too large."""
         body = bytearray()
         now = asyncio.get_running_loop().time
@@ -215,7 +278,14 @@ class VendorClient:
 
         async with (
             asyncio.timeout(self.policy.timeout_seconds) as timeout,
-            self._http.stream("GET", path.lstrip("/"), params=params, extensions={"trace": before_sending}) as response,
+            self._http.stream(
+                call.method,
+                call.path.lstrip("/"),
+                params=call.params,
+                content=call.content,
+                headers=call.headers,
+                extensions={"trace": before_sending},
+            ) as response,
         ):
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -248,25 +318,33 @@ class VendorClient:
             await asyncio.sleep(grant.wait_seconds * (1 + 0.05 * random.random()))  # noqa: S311 - not a secret
         return grant.granted
 
-    def _check_status(self, gate: Gate, response: httpx2.Response, body: bytes, url: str) -> None:
-        status = response.status_code
-        if status == httpx2.codes.TOO_MANY_REQUESTS:
+    def _check_status(self, gate: Gate, response: httpx2.Response, exchange: Exchange, wait: float | None) -> None:
+        """Raise where another try may help."""
+        status, body = response.status_code, exchange.payload.body
+        if wait is None:
             wait = _retry_after(response, self._clock())
+        if status == httpx2.codes.TOO_MANY_REQUESTS:
             if wait is not None:
                 self._rate_limit.block(gate, wait)
             # A vendor that limits is alive: the breaker counts nothing.
             self._breaker.undecided()
-            raise _RetryableError("HTTP 429, too many requests", body, wait)
+            raise _RetryableError("HTTP 429, too many requests", body, wait, exchange)
         if status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            raise self._vendor_failed(f"HTTP {status}", body, _retry_after(response, self._clock()))
-        if not response.is_success:
-            self._breaker.succeeded()
-            raise self._error(url, f"HTTP {status}", body)
+            raise self._vendor_failed(f"HTTP {status}", body, wait, exchange)
 
-    def _check_json(self, response: httpx2.Response, body: bytes) -> None:
+    def _good_answer(self, exchange: Exchange, url: str) -> Answer:
+        if not httpx2.codes.is_success(exchange.status):
+            self._breaker.succeeded()
+            raise self._error(url, f"HTTP {exchange.status}", exchange.payload.body)
+        self._check_json(exchange)
+        self._breaker.succeeded()
+        return Answer(exchange.payload)
+
+    def _check_json(self, exchange: Exchange) -> None:
+        body = exchange.payload.body
         if len(body) > LARGEST_BODY:
             raise self._vendor_failed(f"answer of more than {LARGEST_BODY} bytes", body)
-        kind = response.headers.get("content-type", "")
+        kind = exchange.headers.get("content-type", "")
         if "json" not in kind:
             raise self._vendor_failed(f"{kind.split(';')[0] or 'untyped'} instead of JSON", body)
         try:
@@ -279,9 +357,11 @@ class VendorClient:
         head = redact(body[: 2 * EXCERPT_BYTES].decode("utf-8", "replace"), self._secrets).encode()
         return VendorError(self.vendor, url, reason, head[:EXCERPT_BYTES])
 
-    def _vendor_failed(self, reason: str, body: bytes = b"", wait: float | None = None) -> _RetryableError:
+    def _vendor_failed(
+        self, reason: str, body: bytes = b"", wait: float | None = None, exchange: Exchange | None = None
+    ) -> _RetryableError:
         self._breaker.failed(reason)
-        return _RetryableError(reason, body, wait)
+        return _RetryableError(reason, body, wait, exchange)
 
     def _heed_rate_headers(self, gate: Gate, response: httpx2.Response) -> None:
         remaining = response.headers.get("x-ratelimit-remaining", response.headers.get("x-rate-limit-remaining"))

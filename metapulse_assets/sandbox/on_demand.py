@@ -14,9 +14,9 @@ from metapulse_assets.platform.settings import Settings
 
 
 @contextmanager
-def sandbox_if_needed(settings: Settings) -> Iterator[None]:
-    """Make sure that the stand-ins answer while the block runs, if the settings point at them."""
-    if not settings.needs_sandbox or is_answering(settings):
+def sandbox_if_needed(settings: Settings, *urls: str) -> Iterator[None]:
+    """Make sure that the stand-ins answer while the block runs, if one of the URLs that it will ask is theirs."""
+    if not settings.is_in_sandbox(*urls) or is_answering(settings):
         yield
         return
     # Imported only here: a run on live vendors loads nothing of the sandbox.

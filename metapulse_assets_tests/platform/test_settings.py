@@ -224,8 +224,9 @@ def test_vendors_by_mode() -> None:
     assert sandbox.dexscreener_url == "http://127.0.0.1:8123/dexscreener"
     assert sandbox.geckoterminal_url == "http://127.0.0.1:8123/geckoterminal/api/v2"
     assert (sandbox.geckoterminal_per_minute, sandbox.history_budget, sandbox.needs_sandbox) == (3_000, 600, True)
-    elsewhere = {"dexscreener_api_url": "http://127.0.0.1:81230/", "geckoterminal_api_url": "http://localhost:9/"}
-    assert not load_settings(sandbox_port=8123, **elsewhere).needs_sandbox
+    elsewhere = load_settings(sandbox_port=8123, dexscreener_api_url="http://127.0.0.1:81230/")
+    assert not elsewhere.is_in_sandbox(elsewhere.dexscreener_url)
+    assert elsewhere.is_in_sandbox(elsewhere.dexscreener_url, elsewhere.groq_url)
     stub = load_settings(
         mode=Mode.LIVE, dexscreener_api_url="http://stub:1/", geckoterminal_rate_limit=5, history_requests_per_run=0
     )

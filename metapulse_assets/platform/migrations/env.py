@@ -4,10 +4,12 @@ import sqlalchemy as sa
 from alembic import context
 
 import metapulse_assets.indicators.tables
+import metapulse_assets.intelligence.tables
 import metapulse_assets.market.tables
 import metapulse_assets.platform.tables
 import metapulse_assets.signals.outcome_tables
-import metapulse_assets.signals.tables  # noqa: F401 - each registers its tables
+import metapulse_assets.signals.tables
+import metapulse_assets.social.tables  # noqa: F401 - each registers its tables
 from metapulse_assets.platform.database import metadata
 
 _MIGRATION_LOCK = 0x4D50_4D49

@@ -1,0 +1,1 @@
+"""What people say of tokens: posts, mentions, sentiment, social metrics, trending topics."""
