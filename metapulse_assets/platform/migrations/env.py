@@ -8,7 +8,9 @@ import metapulse_assets.intelligence.tables
 import metapulse_assets.market.tables
 import metapulse_assets.platform.tables
 import metapulse_assets.signals.outcome_tables
+import metapulse_assets.signals.security_tables
 import metapulse_assets.signals.tables
+import metapulse_assets.social.post_tables
 import metapulse_assets.social.tables  # noqa: F401 - each registers its tables
 from metapulse_assets.platform.database import metadata
 

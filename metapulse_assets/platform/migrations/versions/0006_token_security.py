@@ -1,4 +1,4 @@
-"""Hits of social and AI rules, and of several sources together."""
+"""What security scanners say of tokens."""
 
 revision = "0006"
 down_revision = "0005"

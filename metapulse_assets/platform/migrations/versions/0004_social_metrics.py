@@ -1,7 +1,7 @@
-"""Posts, mentions, sentiment, social metrics, trending topics."""
+"""Mentions, sentiment, social metrics, trending topics."""
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -1,4 +1,4 @@
-"""What security scanners say of tokens."""
+"""Questions put to language models, their answers, and the analyses made of them."""
 
 revision = "0005"
 down_revision = "0004"

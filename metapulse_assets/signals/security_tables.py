@@ -1,0 +1,1 @@
+"""Tables of what security scanners say of tokens."""
