@@ -7,18 +7,38 @@ import dagster as dg
 
 from metapulse_assets.automation import jobs_and_schedules
 from metapulse_assets.indicators import assets as indicator_assets
+from metapulse_assets.indicators import warm_up_assets
 from metapulse_assets.indicators.checks import indicator_checks
+from metapulse_assets.intelligence import assets as intelligence_assets
+from metapulse_assets.intelligence.checks import intelligence_checks
 from metapulse_assets.market import assets as market_assets
 from metapulse_assets.market.checks import market_checks
 from metapulse_assets.platform.console_log import console_logger
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import get_settings
+from metapulse_assets.proof.checks import proof_checks
 from metapulse_assets.signals import assets as signal_assets
-from metapulse_assets.signals import outcome_assets
+from metapulse_assets.signals import outcome_assets, security_assets
 from metapulse_assets.signals.checks import signal_checks
 from metapulse_assets.signals.outcome_checks import outcome_checks
+from metapulse_assets.signals.security_checks import security_checks
+from metapulse_assets.social import assets as social_assets
+from metapulse_assets.social import post_assets
+from metapulse_assets.social.checks import social_checks
+from metapulse_assets.social.post_checks import post_checks
 
-DOMAINS = (market_assets, indicator_assets, signal_assets, outcome_assets)
+DOMAINS = (
+    *(market_assets, indicator_assets, warm_up_assets, post_assets, social_assets, intelligence_assets),
+    *(security_assets, signal_assets, outcome_assets),
+)
+
+
+def all_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks of all domains, in the order of the data."""
+    return [
+        *(*market_checks(), *indicator_checks(), *post_checks(), *social_checks(), *intelligence_checks()),
+        *(*security_checks(), *signal_checks(), *outcome_checks(), *proof_checks()),
+    ]
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -27,7 +47,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     jobs, schedules = jobs_and_schedules(settings)
     return dg.Definitions(
         assets=dg.load_assets_from_modules(DOMAINS),
-        asset_checks=[*market_checks(), *indicator_checks(), *signal_checks(), *outcome_checks()],
+        asset_checks=all_checks(),
         jobs=jobs,
         schedules=schedules,
         resources={"platform": Platform(settings), **(resources or {})},

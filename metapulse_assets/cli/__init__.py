@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from metapulse_assets.cli import database, doctor, indicators, run, sandbox, setup, signals, tokens, up
+from metapulse_assets.cli import database, doctor, explain, indicators, replay, risk, run, sandbox, setup, signals, tokens, up
 from metapulse_assets.cli.failures import CommandGroup
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     help="MetaPulse: crypto market data turned into trading signals.",
 )
 for command in (
-    *(run.run, up.up, signals.signals, tokens.tokens, indicators.indicators),
+    *(run.run, up.up, signals.signals, explain.explain, tokens.tokens, indicators.indicators, replay.replay, risk.risk),
     *(doctor.doctor, sandbox.sandbox, setup.setup),
 ):
     app.command()(command)

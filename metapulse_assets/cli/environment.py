@@ -9,10 +9,13 @@ import typer
 if TYPE_CHECKING:
     from metapulse_assets.platform.settings import Settings
 
-ModeName = Literal["sandbox", "live"]
+ModeName = Literal["sandbox", "live", "replay"]
 ModeOption = Annotated[
     ModeName | None,
-    typer.Option(help="Where data comes from; wins over METAPULSE_MODE. sandbox: no key, no internet. live: the real vendors."),
+    typer.Option(
+        help="Where data comes from; wins over METAPULSE_MODE. sandbox: no key, no internet. live: the real vendors. "
+        "replay: what `metapulse replay` imported."
+    ),
 ]
 PATHS = ("DAGSTER_HOME", "METAPULSE_HOME", "METAPULSE_COMPUTE_LOGS", "METAPULSE_RECORDINGS")
 
@@ -57,6 +60,8 @@ def describe_mode(settings: "Settings") -> str:
     """What a mode means, in a few words."""
     if settings.mode == "live":
         return "live: the real DexScreener and GeckoTerminal"
+    if settings.mode == "replay":
+        return f"replay {settings.replay_name}: imported files, nothing is asked of anybody"
     if settings.recordings:
         return f"sandbox: recorded candles replayed from {settings.recordings}, no key, no internet"
     return "sandbox: simulated market, no key, no internet"
@@ -66,6 +71,8 @@ def mark_of(settings: "Settings") -> str:
     """What output made in this mode is marked with."""
     if settings.mode == "live":
         return "live"
+    if settings.mode == "replay":
+        return f"replay {settings.replay_name}, not for trading"
     return f"sandbox: {'recorded' if settings.recordings else 'simulated'}, not for trading"
 
 

@@ -48,7 +48,7 @@ def run(mode: environment.ModeOption = None, log_format: LogFormatOption = None)
             report(settings, failed)
     if failed:
         raise typer.Exit(FAILED)
-    say("more in Dagster's pages: `make up`; for programs: `metapulse signals --json`")
+    say("what one rests on, down to the bytes: `metapulse explain ID`; more in Dagster's pages: `make up`")
 
 
 def announce(settings: "Settings") -> None:

@@ -1,6 +1,8 @@
 """`metapulse signals`: the signals, as a table for people or as JSON for programs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 
     from metapulse_assets.platform.settings import Settings
 
-HEADERS = ("age", "chain", "token", "signal", "side", "strength", "conf.", "risk", "price USD")
-RIGHT = ("age", "strength", "conf.", "price USD")
+HEADERS = ("id", "age", "chain", "token", "kind", "signal", "side", "strength", "confidence", "risk", "price USD")
+RIGHT = ("age", "strength", "price USD")
+ID_DIGITS = 8
 MOST_CHARTS = 3
 LONGEST_SYMBOL = 16
 JsonOption = Annotated[bool, typer.Option("--json", help="A JSON array on standard output, and nothing else there.")]
@@ -60,24 +63,37 @@ def print_signals(signals: list[dict[str, Any]], title: str, most: int | None = 
     if not signals:
         print(f"{title}: none")
         return
+    from metapulse_assets.signals.listing import shown_confidence
+
     now = datetime.now(UTC)
     rows = [
         (
+            signal["signal_id"][:ID_DIGITS],
             age(signal["emitted_at"], now),
             signal["chain"],
             plain(signal["symbol"], LONGEST_SYMBOL),
+            signal["kind"],
             f"{signal['rule']} {signal['timeframe']}",
             signal["direction"],
             f"{signal['strength']:.2f}",
-            f"{signal['confidence']:.2f}",
+            shown_confidence(signal),
             signal["risk"],
             signal["price_usd"],
         )
-        for signal in signals[:most]
+        for signal in (signals if most is None else some_of_each_kind(signals, most))
     ]
     console().print(table(title, HEADERS, rows, RIGHT, wraps=("token", "signal")))
     if most is not None and len(signals) > most:
         print(f"… and {len(signals) - most} more: metapulse signals")
+
+
+def some_of_each_kind(signals: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """At most so many signals in their order, of each kind as many as of any other while it has them."""
+    places: dict[str, list[int]] = {}
+    for place, signal in enumerate(signals):
+        places.setdefault(signal["kind"], []).append(place)
+    by_turns = [place for turn in zip_longest(*places.values()) for place in turn if place is not None]
+    return [signals[place] for place in sorted(by_turns[:most])]
 
 
 def draw_charts(connection: "sa.Connection", settings: "Settings", signals: list[dict[str, Any]]) -> list[Path]:

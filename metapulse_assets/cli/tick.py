@@ -10,8 +10,7 @@ from metapulse_assets.cli.terminal import say
 if TYPE_CHECKING:
     import dagster as dg
 
-# In this order; the second exists only where signals have a cadence of their own.
-JOBS = ("market_tick", "signals_tick")
+JOB = "everything"
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class FailedStep:
 
 
 def materialise_now() -> list[FailedStep]:
-    """Run the ticks' jobs for today's partition; returns what failed, nothing if all went well.
+    """Run the job over all assets for today's partition; returns what failed, nothing if all went well.
 
     Raises `KeyboardInterrupt` for a run that was interrupted, which Dagster itself takes for a failure like any other.
     """
@@ -33,23 +32,20 @@ def materialise_now() -> list[FailedStep]:
     from metapulse_assets.definitions import defs
 
     definitions = defs()
-    known = {job.name for job in definitions.resolve_all_job_defs()}
     with dg.DagsterInstance.get() as instance:
-        for name in JOBS:
-            if name not in known:
-                continue
-            say(f"Dagster: {name} for {datetime.now(UTC):%Y-%m-%d} (UTC)")
-            result = definitions.resolve_job_def(name).execute_in_process(
-                instance=instance, partition_key=f"{datetime.now(UTC):%Y-%m-%d}", raise_on_error=False
-            )
-            if not result.success:
-                if _was_interrupted(result):
-                    raise KeyboardInterrupt
-                return list(_failed_steps(result)) or [FailedStep(name, "the run failed")]
-    return []
+        say(f"Dagster: everything, for {datetime.now(UTC):%Y-%m-%d} (UTC)")
+        result = definitions.resolve_job_def(JOB).execute_in_process(
+            instance=instance, partition_key=f"{datetime.now(UTC):%Y-%m-%d}", raise_on_error=False
+        )
+    if result.success:
+        return []
+    if _was_interrupted(result):
+        raise KeyboardInterrupt
+    return list(failed_steps(result)) or [FailedStep(JOB, "the run failed")]
 
 
-def _failed_steps(result: "dg.ExecuteInProcessResult") -> Iterator[FailedStep]:
+def failed_steps(result: "dg.ExecuteInProcessResult") -> Iterator[FailedStep]:
+    """What failed in a run, and why."""
     failures = [event for event in result.all_events if event.is_step_failure]
     for event in failures:
         yield FailedStep(event.step_key or "?", _reason(event.step_failure_data))

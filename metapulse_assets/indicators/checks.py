@@ -4,11 +4,16 @@ from datetime import datetime
 
 import dagster as dg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from metapulse_assets.indicators.guards import PRICE_LIMIT
 from metapulse_assets.indicators.tables import indicator_chains, technical_analyses
+from metapulse_assets.indicators.warm_up_tables import warm_up_report
 from metapulse_assets.market.tables import candles
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
+
+LARGEST_ERROR = 0.1
+"""Points, or per cent of the price: a tenth of what moves a rule. Own choice."""
 
 
 def _complete(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
@@ -50,6 +55,21 @@ def _complete(connection: sa.Connection, start: datetime, end: datetime) -> Find
     return Finding(missing == 0, {"candles": total, "without an analysis": missing})
 
 
+def _long_enough(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """The shortest history measured that has the candles an indicator requires is as good as the tolerance asks."""
+    w = warm_up_report.c
+    first = (
+        sa.select(w.indicator, w.p95_error, w.error_unit)
+        .ext(distinct_on(w.indicator))
+        .where(w.bars >= w.required_bars, w.error_unit != "% of value")
+        .order_by(w.indicator, w.bars)
+        .subquery()
+    )
+    rows = connection.execute(sa.select(first)).all()
+    wrong = {row.indicator: row.p95_error for row in rows if (row.p95_error or 0.0) > LARGEST_ERROR}
+    return Finding(not wrong, {"indicators": len(rows), "further off than 0.1": wrong})
+
+
 def indicator_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of this domain."""
     return [
@@ -59,5 +79,17 @@ def indicator_checks() -> list[dg.AssetChecksDefinition]:
                 values_check(technical_analyses, "opened_at"),
                 TableCheck("complete", "Each candle that came in time has its analysis.", _complete),
             ],
-        )
+        ),
+        checks_of(
+            warm_up_report,
+            [
+                TableCheck(
+                    "long_enough",
+                    "With as many candles as are required, an indicator is right within its tolerance.",
+                    _long_enough,
+                    blocking=False,
+                )
+            ],
+            partitioned=False,
+        ),
     ]

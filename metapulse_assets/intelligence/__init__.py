@@ -1,1 +1,1 @@
-"""What language models make of the figures: triggers, prompts, typed answers, the ensemble, and what it all costs."""
+"""What language models make of the numbers: questions, answers, and the analyses that two models' answers give together."""

@@ -118,14 +118,48 @@ def roll_up_again(connection: sa.Connection, timeframe: Timeframe, day: date, as
 
 
 def roll_up_span(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime, recorded_at: datetime) -> int:
-    """Store the candles of a timeframe that opened in [start, end), for tokens seen through the whole of each."""
+    """Store the candles of a timeframe that opened in [start, end), for tokens seen through the whole of each.
+
+    Usable from now on; but one made of imported history alone, and newer than all that its token has, from its close on, as
+    the history is: nothing was derived without it.
+    """
     assert timeframe.finer is not None  # noqa: S101 - callers pass timeframes that can be rolled up
     finer = read_candles(connection, timeframe.finer, start - timeframe.interval, end)
     whole = _spans_seen_whole(connection, finer, timeframe)
     within = finer["opened_at"] >= to_datetime64(start)
     parts = {k: v[within & whole] for k, v in finer.items()}
     rolled = roll_up(parts, np.timedelta64(timeframe.interval), to_datetime64(recorded_at))
+    as_history = _made_of_history(parts, rolled, timeframe) & ~_older_than_known(connection, timeframe, rolled)
+    closed_at = rolled["opened_at"] + np.timedelta64(timeframe.interval)
+    rolled["available_at"] = np.where(as_history, closed_at, rolled["available_at"])
     return insert_candles(connection, timeframe.name, rolled, "rollup", recorded_at)
+
+
+def _made_of_history(parts: Columns, rolled: Columns, timeframe: Timeframe) -> Array:
+    """Which rolled-up candles have only parts that could have been used when each closed, as a first import's can."""
+    assert timeframe.finer is not None  # noqa: S101 - callers pass timeframes that can be rolled up
+    live = parts["available_at"] != parts["opened_at"] + np.timedelta64(TIMEFRAMES[timeframe.finer].interval)
+    spans = np.stack((parts["token_id"][live].astype(np.int64), _span_of(parts["opened_at"][live], timeframe).view(np.int64)))
+    wanted = np.stack((rolled["token_id"].astype(np.int64), rolled["opened_at"].view(np.int64)))
+    seen_live = {(token, opened) for token, opened in spans.T.tolist()}
+    return np.array([(token, opened) not in seen_live for token, opened in wanted.T.tolist()], np.bool_)
+
+
+def _older_than_known(connection: sa.Connection, timeframe: Timeframe, rolled: Columns) -> Array:
+    """Which rolled-up candles are older than a stored one of their token: something may have been derived without them."""
+    rows = connection.execute(
+        sa.select(candles.c.token_id, sa.func.max(candles.c.opened_at).label("newest"))
+        .where(
+            candles.c.timeframe == timeframe.name,
+            candles.c.token_id.in_([int(token) for token in np.unique(rolled["token_id"])]),
+        )
+        .group_by(candles.c.token_id)
+    )
+    newest = {row.token_id: to_datetime64(row.newest) for row in rows}
+    long_ago = to_datetime64(LONG_AGO)
+    known = np.array([newest.get(token, long_ago) for token in rolled["token_id"].tolist()], "datetime64[us]")
+    older: Array = rolled["opened_at"] < known
+    return older
 
 
 def made_until_mark(timeframe: str) -> str:

@@ -74,10 +74,12 @@ def existing_days(connection: sa.Connection, parent: str) -> list[date]:
 
 
 def _missing(connection: sa.Connection, parent: str, days: set[date]) -> set[date]:
-    """Which of the days have no partition, asked in one question."""
+    """Which of the days have no partition, asked in one question; none where a plain table stands before the parent."""
     names = {partition_name(parent, day): day for day in days}
     found = connection.execute(
-        sa.text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)"),
-        {"names": list(names)},
-    )
-    return days - {names[name] for (name,) in found}
+        sa.text("SELECT relname, relkind FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)"),
+        {"names": [*names, parent]},
+    ).all()
+    if any(row.relname == parent and row.relkind == "r" for row in found):
+        return set()
+    return days - {names[row.relname] for row in found if row.relname in names}

@@ -1,5 +1,6 @@
 """Tables for people: Markdown for Dagster's metadata, and short forms of numbers and times."""
 
+import base64
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,6 +15,11 @@ def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str
     lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
     lines += ["| " + " | ".join(plain_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def markdown_picture(png: bytes, title: str) -> str:
+    """A picture inside Markdown, as Dagster's pages show it."""
+    return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
 def plain_cell(value: Any) -> str:

@@ -45,10 +45,11 @@ class SettingsError(Exception):
 
 
 class Mode(StrEnum):
-    """Where data comes from. Chosen by the user, never guessed."""
+    """Where data comes from. Chosen by the user, never guessed. A replay works on imported files alone and asks nobody."""
 
     SANDBOX = "sandbox"
     LIVE = "live"
+    REPLAY = "replay"
 
 
 def project_root() -> Path:
@@ -166,6 +167,7 @@ class Settings(BaseSettings):
     # The sandbox
     sandbox_port: int = Field(8899, ge=1, le=65535, alias="METAPULSE_SANDBOX_PORT")
     recordings: Path | None = Field(None, alias="METAPULSE_RECORDINGS")
+    replay_name: str = Field("default", pattern=r"^[a-z0-9_]{1,40}$", alias="METAPULSE_REPLAY")
     webserver_port: int = Field(3000, ge=1, le=65535, alias="METAPULSE_WEBSERVER_PORT")
 
     @field_validator("tracked_chains", "watched_tokens", "x_watched_accounts", mode="before")
@@ -292,6 +294,8 @@ class Settings(BaseSettings):
         """What the embedded server calls this mode's database; sandbox, recordings and live never share one."""
         if self.mode is Mode.SANDBOX and self.recordings:
             return "metapulse_recordings"
+        if self.mode is Mode.REPLAY:
+            return f"metapulse_replay_{self.replay_name}"
         return f"metapulse_{self.mode.value}"
 
     def key_of(self, key: SecretStr | None) -> str | None:

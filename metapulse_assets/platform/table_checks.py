@@ -39,8 +39,10 @@ class TableCheck:
     blocking: bool = True
 
 
-def checks_of(table: sa.Table, checks: Sequence[TableCheck], partitioned: bool = True) -> dg.AssetChecksDefinition:
-    """The checks on the asset of a table."""
+def checks_of(
+    table: sa.Table, checks: Sequence[TableCheck], partitioned: bool = True, step: str = "checks"
+) -> dg.AssetChecksDefinition:
+    """The checks on the asset of a table; `step` names what they are, where a table has them from several rooms."""
     by_name = {check.name: check for check in checks}
     partitions = daily_partitions() if partitioned else None
     # Checks of partitions are in "preview" in Dagster 1.13; the pinned version is the one this was tried on.
@@ -56,7 +58,7 @@ def checks_of(table: sa.Table, checks: Sequence[TableCheck], partitioned: bool =
             for check in checks
         ]
 
-    @dg.multi_asset_check(name=f"{table.name}_checks", specs=specs)
+    @dg.multi_asset_check(name=f"{table.name}_{step}", specs=specs)
     def check_table(
         context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.AssetCheckResult]:

@@ -128,6 +128,7 @@ async def _answer(vendor: Vendor, endpoint: Endpoint, backstage: Backstage, requ
             return response
     else:
         response = json_response(_body(vendor, backstage, answer, entry))
+        response.headers.update(answer.headers)
     if fault == "cut-json":
         half = bytes(response.body)[: len(response.body) // 2]
         return Response(half, response.status_code, media_type=response.headers["content-type"])

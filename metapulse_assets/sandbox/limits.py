@@ -38,3 +38,8 @@ class SlidingWindows:
             return False
         admitted.append(now)
         return True
+
+    def remaining(self, name: str) -> int:
+        """Return how many more requests of this class would be admitted now."""
+        since = self._monotonic() - WINDOW_SECONDS
+        return self.per_minute[name] - sum(at > since for at in self._admitted[name])

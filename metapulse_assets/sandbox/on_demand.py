@@ -47,6 +47,11 @@ def sandbox_limits(settings: Settings) -> dict[str, int]:
         "dexscreener": settings.dexscreener_pairs_per_minute,
         "dexscreener-profiles": settings.dexscreener_profiles_per_minute,
         "geckoterminal": settings.geckoterminal_per_minute,
+        "groq": settings.groq_rate_limit,
+        "gemini": settings.gemini_rate_limit,
+        **dict.fromkeys(("x-search", "x-counts", "x-users", "x-timeline", "x-posts"), settings.twitter_rate_limit),
+        "rugcheck": settings.rugcheck_rate_limit,
+        "goplus": settings.goplus_rate_limit,
     }
 
 

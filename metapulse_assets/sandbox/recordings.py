@@ -65,6 +65,7 @@ class RecordedMarket:
         """Raise ValueError if the folder holds no recordings, or naming the file that cannot be read."""
         if not data.is_dir():
             raise ValueError(f"data: {data} is not a folder")
+        self.data: Final = data
         self._epoch = epoch if epoch is not None else datetime.fromtimestamp(now, UTC).date()
         self._series = read_series(data)
         answers = read_answers(data)
@@ -78,6 +79,11 @@ class RecordedMarket:
         self._answers = answers
         self._listed: tuple[float, list[Promotion]] | None = None
         self._figures = [figures(pool) for pool in answers.pools]
+
+    @property
+    def epoch(self) -> date:
+        """The UTC date that stands for the last full recorded day."""
+        return self._epoch
 
     def catalogue(self, t: float) -> Catalogue:
         """Return the pools; they are the same at any time."""

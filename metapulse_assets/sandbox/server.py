@@ -75,6 +75,31 @@ class Sandbox:
         """What a client takes in place of https://api.geckoterminal.com/api/v2."""
         return f"{self.url}/geckoterminal/api/v2"
 
+    @property
+    def x_url(self) -> str:
+        """What a client takes in place of https://api.twitter.com."""
+        return f"{self.url}/x"
+
+    @property
+    def groq_url(self) -> str:
+        """What a client takes in place of https://api.groq.com."""
+        return f"{self.url}/groq"
+
+    @property
+    def gemini_url(self) -> str:
+        """What a client takes in place of https://generativelanguage.googleapis.com."""
+        return f"{self.url}/gemini"
+
+    @property
+    def rugcheck_url(self) -> str:
+        """What a client takes in place of https://api.rugcheck.xyz."""
+        return f"{self.url}/rugcheck"
+
+    @property
+    def goplus_url(self) -> str:
+        """What a client takes in place of https://api.gopluslabs.io."""
+        return f"{self.url}/goplus"
+
     def requests(self) -> list[dict[str, object]]:
         """Return the logged requests to vendors, the oldest first."""
         return self._backstage.log.as_json()

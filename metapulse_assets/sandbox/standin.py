@@ -44,6 +44,7 @@ class Answer:
     items: Sequence[object]
     wrap: Callable[[Sequence[object] | None], object]
     null_if_none: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Backstage, Request], Answer | Response | Awaitable[Answer | Response]]

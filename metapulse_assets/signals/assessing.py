@@ -1,4 +1,7 @@
-"""Keeping `risk_assessments` in step with the snapshots: the first of a day, then a row whenever a token's risk changes."""
+"""Keeping `risk_assessments` in step with the snapshots: the first of a day, then a row whenever a token's risk changes.
+
+A snapshot is assessed with the scanner's report that was known when it was recorded, never with a later one.
+"""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -13,12 +16,23 @@ from metapulse_assets.market.tables import pools, token_metrics
 from metapulse_assets.platform.bulk import Array, Columns, driver, from_datetime64, read_columns
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, days_of, ensure_days, utc_day
 from metapulse_assets.platform.progress import progress_of, set_progress
-from metapulse_assets.signals.risk import RiskTable, assess, concatenate, stored_assessments
-from metapulse_assets.signals.risk_history import RiskHistory, changed_rows
+from metapulse_assets.signals.risk import (
+    SECURITY_COLUMNS,
+    SECURITY_FLAGS,
+    RiskTable,
+    assess,
+    concatenate,
+    stored_assessments,
+)
+from metapulse_assets.signals.risk_history import RiskHistory, changed_rows, newest_available
+from metapulse_assets.signals.security_tables import token_security
 from metapulse_assets.signals.tables import risk_assessments
 from metapulse_assets.vendors.dexscreener import BONDING_CURVE_DEXES
 
 MARK = "risk_assessments"
+# A report older than this says nothing any more. Own choice: a week of a scanner that does not answer, or of a token that it
+# was not asked about, while contracts and holders may have changed.
+REPORT_MAX_AGE = timedelta(days=7)
 COLUMNS = ("observed_at", "token_id", "available_at", "level", "score", "known_share", "hard_fail", "factors")
 
 
@@ -52,7 +66,7 @@ def _assess(connection: sa.Connection, start: datetime, end: datetime, before: R
     snapshots = _read_snapshots(connection, start, end, exclusive)
     if not len(snapshots["token_id"]):
         return 0
-    assessed = assess(snapshots)
+    assessed = assess(snapshots | _facts_known(connection, snapshots))
     seconds = snapshots["observed_at"].astype(np.int64) / 1e6
     if len(before):
         token_id = np.concatenate((before.token_id, snapshots["token_id"]))
@@ -88,6 +102,36 @@ def _read_snapshots(connection: sa.Connection, start: datetime, end: datetime, e
         sorted_rows[name] = np.where(counts < 0, np.nan, counts)
     sorted_rows["pool_age_seconds"] = np.maximum(sorted_rows["pool_age_seconds"], 0.0)
     return sorted_rows
+
+
+def _facts_known(connection: sa.Connection, snapshots: Columns) -> Columns:
+    """What a scanner had said of each snapshot's token by the time that the snapshot was recorded; NaN: nothing."""
+    t = token_security.c
+    recorded = snapshots["recorded_at"].astype(np.int64) / 1e6
+    first, last = from_datetime64(snapshots["recorded_at"].min()), from_datetime64(snapshots["recorded_at"].max())
+    reports = read_columns(
+        connection,
+        sa.select(
+            *(t.token_id, t.observed_at, t.available_at),
+            *(_number(t[name], name) for name in SECURITY_COLUMNS),
+        ).where(t.observed_at >= first - REPORT_MAX_AGE, t.observed_at <= last, t.available_at <= last),
+    )
+    if not len(reports["token_id"]):
+        return {}
+    rows = newest_available(
+        snapshots["token_id"],
+        recorded,
+        reports["token_id"],
+        observed_at=reports["observed_at"].astype(np.int64) / 1e6,
+        available_at=reports["available_at"].astype(np.int64) / 1e6,
+        max_age_seconds=REPORT_MAX_AGE.total_seconds(),
+    )
+    return {name: np.where(rows >= 0, reports[name][rows].astype(np.float64), np.nan) for name in SECURITY_COLUMNS}
+
+
+def _number(column: sa.Column[Any], name: str) -> sa.ColumnElement[Any]:
+    """A yes-or-no column as 1 and 0: an array of booleans has no value for null."""
+    return sa.cast(sa.cast(column, sa.Integer), sa.Double).label(name) if name in SECURITY_FLAGS else column
 
 
 def _store(connection: sa.Connection, snapshots: Columns, assessed: RiskTable, kept: Array) -> None:

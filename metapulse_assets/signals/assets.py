@@ -1,7 +1,7 @@
 """The signals' assets: what the rules found, each token's risk, and the signals emitted."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 import sqlalchemy as sa
@@ -10,13 +10,16 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from metapulse_assets.market.timeframes import TIMEFRAMES
 from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
 from metapulse_assets.platform.day_partitions import day_bounds
-from metapulse_assets.platform.display import markdown_table
+from metapulse_assets.platform.display import markdown_picture, markdown_table
+from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.signals import assessing, chart, emitting, finding, tables
+from metapulse_assets.signals import assessing, chart, emitting, finding, source_hits, tables
 from metapulse_assets.signals.listing import TABLE_HEADERS, list_signals, table_row
 
 GROUP = "signals"
 SHOWN_SIGNALS = 20
+PICTURE_MARK = "signals_chart"
+PICTURE_EVERY = timedelta(hours=1)
 
 
 @table_asset(tables.technical_signals, group=GROUP, deps=["technical_analyses"], kinds={"numpy"})
@@ -46,7 +49,7 @@ def technical_signals(context: dg.AssetExecutionContext, platform: dg.ResourcePa
     )
 
 
-@table_asset(tables.risk_assessments, group=GROUP, deps=["token_metrics"], kinds={"numpy"})
+@table_asset(tables.risk_assessments, group=GROUP, deps=["token_metrics", "token_security"], kinds={"numpy"})
 def risk_assessments(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
     """Assess each token's risk from its snapshots; a row only where it changed."""
     stored = 0
@@ -77,7 +80,34 @@ def risk_assessments(context: dg.AssetExecutionContext, platform: dg.ResourcePar
     )
 
 
-@table_asset(tables.signals, group=GROUP, deps=["technical_signals", "risk_assessments"], kinds={"numpy"})
+@table_asset(tables.social_signals, group=GROUP, deps=["social_metrics", "candles", "technical_analyses"])
+def social_signals(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+    """Apply the social rules to the metrics of the last hours, or of whole days again."""
+    return _find_views(context, platform, "social")
+
+
+@table_asset(tables.ai_signals, group=GROUP, deps=["ai_analyses", "candles", "technical_analyses"])
+def ai_signals(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+    """Pick the analyses by models that are sure enough, of the last hours or of whole days again."""
+    return _find_views(context, platform, "ai")
+
+
+@table_asset(
+    tables.combined_signals,
+    group=GROUP,
+    deps=["technical_signals", "social_signals", "ai_signals", "candles", "technical_analyses"],
+)
+def combined_signals(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+    """Find where sources of different kinds begin to agree, in the last hours or in whole days again."""
+    return _find_views(context, platform, "combined")
+
+
+@table_asset(
+    tables.signals,
+    group=GROUP,
+    deps=["technical_signals", "social_signals", "ai_signals", "combined_signals", "risk_assessments"],
+    kinds={"numpy"},
+)
 def signals(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
     """Emit signals: deduplicated, at most five a token and moment, with risk, target, stop, reasons and expiry."""
     mode, run_id = platform.settings.mode.value, context.run.run_id
@@ -95,14 +125,39 @@ def signals(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfo
             sa.select(sa.func.count()).where(table.c.opened_at >= start, table.c.opened_at < end)
         ).scalar_one()
         newest = list_signals(connection, open_at=now, limit=SHOWN_SIGNALS)
-        picture = _picture(connection, platform)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": rows,
             "emitted in this run": emitted,
             "mode": mode,
             "open signals": dg.MetadataValue.md(markdown_table(TABLE_HEADERS, [table_row(signal) for signal in newest])),
-            **picture,
+            **_picture(platform, now),
+        }
+    )
+
+
+def _find_views(context: dg.AssetExecutionContext, platform: Platform, kind: str) -> dg.MaterializeResult[None]:
+    """Bring one source's table of hits up to date."""
+    found = 0
+    with platform.engine.begin() as connection:
+        now = platform.now()
+        if is_tick(context, platform):
+            found += source_hits.find_new(connection, kind, now)
+        for day in days_to_recompute(context, platform):
+            found += source_hits.find_again(connection, kind, day, now)
+        start, end = _span(context)
+        table = tables.SOURCES[kind]
+        counts = connection.execute(
+            sa.select(table.c.rule, table.c.direction, sa.func.count().label("hits"))
+            .where(table.c.opened_at >= start, table.c.opened_at < end)
+            .group_by(table.c.rule, table.c.direction)
+            .order_by(sa.desc("hits"), table.c.rule)
+        ).all()
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(row.hits for row in counts),
+            "found in this run": found,
+            "by rule": dg.MetadataValue.md(markdown_table(("rule", "direction", "hits"), counts)),
         }
     )
 
@@ -112,16 +167,21 @@ def _span(context: dg.AssetExecutionContext) -> tuple[datetime, datetime]:
     return day_bounds(days[0], days[-1])
 
 
-def _picture(connection: sa.Connection, platform: Platform) -> dict[str, dg.MetadataValue]:
-    """The token with the strongest of the newest signals, drawn."""
-    table = tables.signals
-    token_id = connection.execute(
-        sa.select(table.c.token_id)
-        .where(table.c.timeframe == "5m", table.c.expires_at > platform.now())
-        .order_by(table.c.emitted_at.desc(), (table.c.strength * table.c.confidence).desc(), table.c.signal_id)
-        .limit(1)
-    ).scalar()
-    if token_id is None:
-        return {}
-    data = chart.read_chart(connection, token_id, platform.now(), platform.settings.mode.value)
-    return {"chart": dg.MetadataValue.md(chart.markdown_picture(chart.draw_png(data), "price, means, RSI and signals"))}
+def _picture(platform: Platform, now: datetime) -> dict[str, dg.MetadataValue]:
+    """The token with the strongest of the newest signals, drawn once an hour: it takes as long as all the rest of a tick."""
+    with platform.engine.begin() as connection:
+        drawn_at = progress_of(connection, PICTURE_MARK)
+        if drawn_at is not None and drawn_at <= now < drawn_at + PICTURE_EVERY:
+            return {"chart": dg.MetadataValue.text(f"drawn once an hour, last at {drawn_at:%H:%M} UTC")}
+        table = tables.signals
+        token_id = connection.execute(
+            sa.select(table.c.token_id)
+            .where(table.c.timeframe == "5m", table.c.expires_at > now)
+            .order_by(table.c.emitted_at.desc(), (table.c.strength * table.c.confidence).desc(), table.c.signal_id)
+            .limit(1)
+        ).scalar()
+        if token_id is None:
+            return {}
+        data = chart.read_chart(connection, token_id, now, platform.settings.mode.value)
+        set_progress(connection, PICTURE_MARK, now)
+    return {"chart": dg.MetadataValue.md(markdown_picture(chart.draw_png(data), "price, means, RSI and signals"))}

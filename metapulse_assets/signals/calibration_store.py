@@ -59,9 +59,9 @@ def computed_lately(connection: sa.Connection, as_of: datetime) -> datetime | No
     return done if done is not None and timedelta(0) <= as_of - done < EVERY else None
 
 
-def recalibrate(connection: sa.Connection, as_of: datetime) -> int:
-    """Compute the calibration anew from the outcomes of the last PERIOD and put it in place of the old; returns its rows."""
-    rows = [row for horizon in HORIZONS for row in _calibrate_horizon(connection, horizon, as_of)]
+def recalibrate(connection: sa.Connection, as_of: datetime, period: timedelta = PERIOD) -> int:
+    """Compute the calibration anew from the outcomes of the last `period` and put it in place of the old; returns its rows."""
+    rows = [row for horizon in HORIZONS for row in _calibrate_horizon(connection, horizon, as_of, as_of - period)]
     connection.execute(sa.delete(signal_calibration))
     if rows:
         connection.execute(sa.insert(signal_calibration), rows)
@@ -69,9 +69,9 @@ def recalibrate(connection: sa.Connection, as_of: datetime) -> int:
     return len(rows)
 
 
-def _calibrate_horizon(connection: sa.Connection, horizon: str, as_of: datetime) -> list[dict[str, Any]]:
-    found = _read_outcomes(connection, horizon, as_of)
-    left_out = _count_unresolvable(connection, horizon, as_of)
+def _calibrate_horizon(connection: sa.Connection, horizon: str, as_of: datetime, since: datetime) -> list[dict[str, Any]]:
+    found = _read_outcomes(connection, horizon, as_of, since)
+    left_out = _count_unresolvable(connection, horizon, as_of, since)
     if found is None:
         return []
     outcomes, market = found
@@ -100,7 +100,9 @@ def _calibrate_horizon(connection: sa.Connection, horizon: str, as_of: datetime)
     return rows
 
 
-def _read_outcomes(connection: sa.Connection, horizon: str, as_of: datetime) -> tuple[ScoredOutcomes, TokenMarket] | None:
+def _read_outcomes(
+    connection: sa.Connection, horizon: str, as_of: datetime, since: datetime
+) -> tuple[ScoredOutcomes, TokenMarket] | None:
     o, s = signal_outcomes.c, signals.c
     names = ("kind", "rule", "risk", "direction", "strength", "confidence")
     columns = ("token_id", "entry_at", "exit_at", "market_return", "net_return", "cost_share", "status")
@@ -110,7 +112,7 @@ def _read_outcomes(connection: sa.Connection, horizon: str, as_of: datetime) -> 
         .where(
             o.horizon == horizon,
             o.status != "unresolvable",
-            o.opened_at >= as_of - PERIOD,
+            o.opened_at >= since,
             o.available_at <= as_of,
             o.recorded_at <= as_of,
         )
@@ -146,12 +148,14 @@ def _read_outcomes(connection: sa.Connection, horizon: str, as_of: datetime) -> 
     return outcomes, market
 
 
-def _count_unresolvable(connection: sa.Connection, horizon: str, as_of: datetime) -> dict[tuple[str, str, str], int]:
+def _count_unresolvable(
+    connection: sa.Connection, horizon: str, as_of: datetime, since: datetime
+) -> dict[tuple[str, str, str], int]:
     o, s = signal_outcomes.c, signals.c
     rows = connection.execute(
         sa.select(s.kind, s.rule, s.risk, sa.func.count().label("times"))
         .join(signals, s.signal_id == o.signal_id)
-        .where(o.horizon == horizon, o.status == "unresolvable", o.opened_at >= as_of - PERIOD, o.recorded_at <= as_of)
+        .where(o.horizon == horizon, o.status == "unresolvable", o.opened_at >= since, o.recorded_at <= as_of)
         .group_by(s.kind, s.rule, s.risk)
     )
     return {(row.kind, row.rule, row.risk): row.times for row in rows}

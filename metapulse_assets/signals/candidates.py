@@ -17,8 +17,11 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 StrArray = npt.NDArray[np.str_]
 
-INTERVAL_SECONDS: Mapping[str, int] = {name: timeframe.seconds for name, timeframe in TIMEFRAMES.items()}
-"""Length of a candle of each timeframe."""
+VIEW = "24h"
+"""The timeframe of hits that rest on no candle: a view of the day up to a moment, which is both its start and its end."""
+
+INTERVAL_SECONDS: Mapping[str, int] = {**{name: timeframe.seconds for name, timeframe in TIMEFRAMES.items()}, VIEW: 0}
+"""From `opened_at` to the end of what a hit rests on: the length of its candle."""
 
 DIRECTIONS = ("buy", "sell")
 
@@ -27,9 +30,9 @@ DIRECTIONS = ("buy", "sell")
 class Candidates:
     """Hits of rules that may become signals, one a row, in any order.
 
-    token_id int64; kind, timeframe, rule, direction str; strength, confidence float64 rounded to single precision, 0
-    to 1; price_usd, atr_usd (NaN: unknown) float64; opened_at (start of the candle), available_at (when all inputs
-    were usable) float64 seconds since 1970 UTC; inputs: what the rule read, by name.
+    token_id int64; kind, timeframe (5m, 1h, 1d or `VIEW`), rule, direction str; strength, confidence float64 rounded to
+    single precision, 0 to 1; price_usd, atr_usd (NaN: unknown) float64; opened_at (start of the candle), available_at
+    (when all inputs were usable) float64 seconds since 1970 UTC; inputs: what the rule read, by name.
     Rows are unique by (token_id, kind, rule, timeframe, opened_at).
     """
 
@@ -50,8 +53,10 @@ class Candidates:
         return int(self.token_id.size)
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, Any], kind: str = "technical") -> Self:
-        """Checked candidates from columns of `technical_signals` (an atr_usd of None or NaN is unknown).
+    def from_columns(cls, columns: Mapping[str, Any]) -> Self:
+        """Checked candidates from columns of the tables of hits, and `kind`: technical where that is not given.
+
+        An atr_usd of None or NaN is unknown.
 
         Raises KeyError naming a missing column, ValueError naming column and row of a value that cannot be.
         """
@@ -68,7 +73,10 @@ class Candidates:
         _require("direction", np.isin(read["direction"], DIRECTIONS), read["direction"], "neither buy nor sell")
         known = np.isin(read["timeframe"], list(INTERVAL_SECONDS))
         _require("timeframe", known, read["timeframe"], f"not one of {', '.join(INTERVAL_SECONDS)}")
-        candidates = cls(kind=np.full(rows, kind), inputs=columns["inputs"], **read)
+        kind = np.asarray(columns.get("kind", ["technical"] * rows), dtype=np.str_)
+        if kind.shape != (rows,):
+            raise ValueError(f"kind: expected one value for each of {rows} rows, got {kind.shape}")
+        candidates = cls(kind=kind, inputs=columns["inputs"], **read)
         in_time = candidates.available_at >= candidates.closed_at
         _require("available_at", in_time, candidates.available_at, "before the close of its candle")
         return candidates

@@ -1,6 +1,5 @@
 """A picture of one token: price with its means, the signals on it, and the RSI below."""
 
-import base64
 import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -81,11 +80,6 @@ def draw_png(data: ChartData) -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()
-
-
-def markdown_picture(png: bytes, title: str) -> str:
-    """A picture inside Markdown, as Dagster's pages show it."""
-    return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
 def _series(rows: list[Any], column: int) -> tuple[list[datetime], list[float]]:

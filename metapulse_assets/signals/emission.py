@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from metapulse_assets.signals.candidates import (
+    VIEW,
     Candidates,
     FloatArray,
     IntArray,
@@ -29,8 +30,9 @@ STOP_ATR = 2.0
 TARGET_ATR = 3.0
 """Distances from the price in average true ranges. Own choice: wider than a usual candle, reward 1.5 times the risk."""
 
-HORIZON_SECONDS: Mapping[str, int] = {"5m": 3_600, "1h": 24 * 3_600, "1d": 7 * 24 * 3_600}
-"""The time that the move is given, by timeframe of its candle. Own choice among the horizons of the outcomes."""
+HORIZON_SECONDS: Mapping[str, int] = {"5m": 3_600, "1h": 24 * 3_600, "1d": 7 * 24 * 3_600, VIEW: 24 * 3_600}
+"""The time that the move is given, by timeframe of its candle; for a view the day that it is about. Own choice among the
+horizons of the outcomes."""
 
 EXPIRY_SECONDS = 24 * 3_600
 """How long a signal may be acted upon: 24 h, a start value that the requirements give."""

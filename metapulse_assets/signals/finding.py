@@ -10,13 +10,14 @@ from psycopg.types.json import Jsonb
 
 from metapulse_assets.indicators.bars import MAX_GAP_INTERVALS
 from metapulse_assets.indicators.tables import technical_analyses
+from metapulse_assets.market.tables import candles
 from metapulse_assets.market.timeframes import Timeframe
-from metapulse_assets.platform.bulk import Columns, driver, from_datetime64, read_columns, to_datetime64
+from metapulse_assets.platform.bulk import Array, Columns, driver, from_datetime64, read_columns, to_datetime64
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, days_of, ensure_days, utc_day
 from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.signals.analysed_candles import VALUE_COLUMNS
 from metapulse_assets.signals.tables import technical_signals
-from metapulse_assets.signals.technical import find_rule_hits
+from metapulse_assets.signals.technical import RuleHits, find_rule_hits
 
 COLUMNS = (
     *("opened_at", "token_id", "timeframe", "rule", "available_at", "direction", "strength", "confidence"),
@@ -49,6 +50,7 @@ def _find(connection: sa.Connection, timeframe: Timeframe, start: datetime, end:
     usable = analyses["available_at"].astype(np.int64)
     known_at = np.maximum(usable[hits.row], np.where(hits.previous_row >= 0, usable[hits.previous_row], 0))
     wanted = np.flatnonzero(analyses["opened_at"][hits.row] >= to_datetime64(start))
+    wanted = wanted[~_lacks_analysis_before(connection, timeframe, analyses, hits, known_at, wanted)]
     rows = [
         (
             from_datetime64(analyses["opened_at"][hits.row[hit]]),
@@ -67,6 +69,38 @@ def _find(connection: sa.Connection, timeframe: Timeframe, start: datetime, end:
     ]
     _replace(connection, timeframe, start, end, rows)
     return len(rows)
+
+
+def _lacks_analysis_before(
+    connection: sa.Connection, timeframe: Timeframe, analyses: Columns, hits: RuleHits, known_at: Array, wanted: Array
+) -> Array:
+    """Which hits have no analysis of the candle before though there is such a candle: its day was never analysed.
+
+    Whether the state that they found is new cannot be told then.
+    """
+    result = np.zeros(len(wanted), np.bool_)
+    alone = np.flatnonzero(hits.previous_row[wanted] < 0)
+    if not alone.size:
+        return result
+    opened_at = analyses["opened_at"][hits.row[wanted]]
+    reach = np.timedelta64((MAX_GAP_INTERVALS + 1) * timeframe.interval)
+    c = candles.c
+    rows = read_columns(
+        connection,
+        sa.select(c.token_id, c.opened_at, c.available_at).where(
+            c.timeframe == timeframe.name,
+            c.opened_at >= from_datetime64(opened_at[alone].min() - reach),
+            c.opened_at < from_datetime64(opened_at[alone].max()),
+            c.token_id.in_(np.unique(analyses["token_id"][hits.row[wanted[alone]]]).tolist()),
+        ),
+    )
+    usable = rows["available_at"].astype(np.int64)
+    for place in alone.tolist():
+        row = hits.row[wanted[place]]
+        before = (rows["token_id"] == analyses["token_id"][row]) & (rows["opened_at"] < opened_at[place])
+        before &= (rows["opened_at"] >= opened_at[place] - reach) & (usable <= known_at[wanted[place]])
+        result[place] = before.any()
+    return result
 
 
 def _read_analyses(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime) -> Columns:

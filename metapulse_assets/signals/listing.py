@@ -68,7 +68,25 @@ def as_json(signal: dict[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in signal.items()}
 
 
-TABLE_HEADERS = ("emitted", "chain", "token", "signal", "frame", "direction", "strength", "confidence", "risk", "price USD")
+def shown_confidence(signal: Mapping[str, Any]) -> str:
+    """What a person is told: how often such signals were worth following, and where too few are counted, that it is unknown."""
+    calibrated = signal["calibrated_confidence"]
+    return str(signal["calibration"]) if calibrated is None else f"{calibrated:.2f}"
+
+
+TABLE_HEADERS = (
+    "emitted",
+    "chain",
+    "token",
+    "kind",
+    "signal",
+    "frame",
+    "direction",
+    "strength",
+    "confidence",
+    "risk",
+    "price USD",
+)
 
 
 def table_row(signal: dict[str, Any]) -> Sequence[Any]:
@@ -77,11 +95,12 @@ def table_row(signal: dict[str, Any]) -> Sequence[Any]:
         signal["emitted_at"],
         signal["chain"],
         signal["symbol"],
+        signal["kind"],
         signal["rule"],
         signal["timeframe"],
         signal["direction"],
         signal["strength"],
-        signal["confidence"],
+        shown_confidence(signal),
         signal["risk"],
         signal["price_usd"],
     )

@@ -1,5 +1,6 @@
 """The assets of what became of the signals: their outcomes, and how good each source is."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -8,11 +9,10 @@ from pydantic import Field
 
 from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
 from metapulse_assets.platform.day_partitions import day_bounds
-from metapulse_assets.platform.display import markdown_table
+from metapulse_assets.platform.display import markdown_picture, markdown_table
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.signals import calibration_chart, calibration_store, outcome_store, outcome_tables
 from metapulse_assets.signals.calibration import ALL
-from metapulse_assets.signals.chart import markdown_picture
 from metapulse_assets.signals.outcome_rows import HORIZONS
 
 GROUP = "signals"
@@ -58,6 +58,9 @@ class CalibrationConfig(dg.Config):
     """Whether to compute now."""
 
     force: bool = Field(default=False, description="Compute anew even if that was done within the hour.")
+    period_days: int = Field(
+        default=calibration_store.PERIOD.days, ge=1, description="How many days back outcomes are counted."
+    )
 
 
 @table_asset(outcome_tables.signal_calibration, group=GROUP, deps=["signal_outcomes"], kinds={"numpy"}, partitioned=False)
@@ -79,7 +82,7 @@ def signal_calibration(
                     "why": "It is computed once an hour, or when the run's config says `force`.",
                 }
             )
-        rows = calibration_store.recalibrate(connection, now)
+        rows = calibration_store.recalibrate(connection, now, timedelta(days=config.period_days))
         shown = connection.execute(
             sa.select(table)
             .where(table.c.risk == ALL)

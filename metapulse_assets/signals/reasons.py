@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from metapulse_assets.signals import risk, technical
+from metapulse_assets.signals.view_reasons import VIEW_SENTENCES
 
 Values = Mapping[str, Any]
 
@@ -80,10 +81,17 @@ RULE_SENTENCES: Mapping[str, Callable[[Values], str]] = {
     "momentum_down": _momentum("fell"),
     "volume_spike_up": _volume("rose"),
     "volume_spike_down": _volume("fell"),
+    **VIEW_SENTENCES,
 }
 """One sentence for each rule, from the values that it read."""
 
 HARD_FAIL_SENTENCES: Mapping[str, str] = {
+    "rugged": "a scanner reports that its liquidity was pulled",
+    "honeypot": "a scanner reports that it cannot be sold",
+    "confiscatory_tax": f"a sale or a transfer costs {100 * risk.CONFISCATORY_TAX:g} % of it or more",
+    "mint_authority": "somebody can make more of it, and it is on no list of established tokens",
+    "freeze_authority": "somebody can freeze what others hold, and it is on no list of established tokens",
+    "owner_can_change": "somebody can change balances or take back control, and it is on no list of established tokens",
     "no_liquidity": f"the pool holds less than {risk.MIN_LIQUIDITY_USD:,.0f} USD",
     "no_sells": f"{risk.HONEYPOT_MIN_BUYS} or more buys within 24 hours and no sale",
     "price_collapse": f"the price lost {-risk.COLLAPSE_PCT:g} % or more within 24 hours",
@@ -110,7 +118,7 @@ def risk_reason(
     if score is None:
         return {"text": f"Risk {level}: only {known}.", "inputs": inputs}
     if level == "medium" and score < risk.MEDIUM_FROM:
-        known += ", but its liquidity is not"
+        known += ", but its liquidity or its contract is not"
     return {"text": f"Risk {level}: score {score:.2f} of 1, {known}.", "inputs": inputs}
 
 

@@ -1,11 +1,17 @@
-"""Risk of a token from one DexScreener snapshot: hard fails first, then a weighted sum of stepped factors.
+"""Risk of a token from a snapshot of its market and a scanner's report: hard fails first, then a weighted sum of steps.
 
-Belongs here: thresholds, weights, bands, the assessment. Does not: which assessments are stored, or which one a signal
-sees (`risk_history`).
+Belongs here: thresholds, weights, bands, the assessment. Does not: what a report's fields mean (`security`), which report
+was known when (`assessing`), which assessments are stored, or which one a signal sees (`risk_history`).
 
-What a snapshot cannot show is not judged: mint and freeze authority, holders, taxes, who provides the liquidity.
-Thresholds and weights are v0: mostly unvalidated choices of small sites or our own, to be refitted once outcomes of
-signals are counted. Factors move in steps, so that an assessment changes only when something happened.
+Established tokens: issuers of dollars, and of wrapped or staked assets, can make more of them and freeze accounts, and
+that is how such tokens work. A token on a scanner's list of established tokens is therefore not failed for its
+authorities, nor held to locked liquidity, which comes from many providers there. Taxes, a honeypot and a pulled pool
+count for everybody, and a token that no list was looked up for counts as not established.
+
+Unknown is not safe: a fact that is not known is in no sum, and without known liquidity, or without a report on the
+contract, the level is never low. Thresholds and weights are v0: mostly unvalidated choices of small sites or our own, to
+be refitted once outcomes of signals are counted. Factors move in steps, so that an assessment changes only when something
+happened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +36,10 @@ HONEYPOT_MIN_BUYS = 20
 COLLAPSE_PCT = -90.0
 """Price change over 24 h, percent. Own choice."""
 
+CONFISCATORY_TAX = 0.5
+"""Share of a sale, or of any transfer, that is taken. Own choice: more is lost than is left. Above 25 % TokenSentry gives
+its full 30 marks."""
+
 # Steps of the factors: edges, and the points of each step below, between and from them on.
 LIQUIDITY_USD_STEPS = ((1_000.0, 5_000.0, 10_000.0, 250_000.0), (1.0, 0.75, 0.5, 0.25, 0.0))
 """1k, 5k, 10k: rugsol.live; full marks from 250k: "DEX pool health score" (Apify)."""
@@ -48,6 +58,15 @@ PRICE_CHANGE_STEPS = ((50.0, 100.0), (0.0, 0.5, 1.0))
 TRADES_STEPS = ((20.0, 100.0), (1.0, 0.5, 0.0))
 """Trades in 24 h. Own choice."""
 
+TAX_STEPS = ((0.10, 0.25), (0.0, 0.5, 1.0))
+"""TokenSentry: a sell tax of 10 to 25 % +15, above +30. The worst of what a purchase, a sale and a transfer cost."""
+TOP10_HOLDERS_STEPS = ((0.30, 0.50, 0.80), (0.0, 0.5, 0.75, 1.0))
+"""rugsol.live: the ten largest hold more than 30, 50, 80 %."""
+LP_LOCKED_STEPS = ((0.50, 0.90), (1.0, 0.5, 0.0))
+"""Locked or burnt share of the liquidity. Own choice: what one hand can pull is below half, or below a tenth."""
+VENDOR_SCORE_STEPS = ((0.3, 0.6), (0.0, 0.5, 1.0))
+"""RugCheck's own bands of its normalised score (0-30, 30-60, 60-100)."""
+
 # RugCheck's bands of its normalised score (0-30, 30-60, 60-100).
 MEDIUM_FROM = 0.3
 HIGH_FROM = 0.6
@@ -65,7 +84,10 @@ METRIC_COLUMNS = (
     "price_change_h24_pct",
     "pool_age_seconds",
 )
-_NEVER_NEGATIVE = METRIC_COLUMNS[:6]
+SECURITY_FLAGS = ("mint_authority", "freeze_authority", "owner_can_change", "honeypot", "rugged", "trusted")
+SECURITY_SHARES = ("buy_tax", "sell_tax", "transfer_fee", "top10_holder_share", "lp_locked_share", "vendor_score")
+SECURITY_COLUMNS = (*SECURITY_FLAGS, *SECURITY_SHARES)
+_NEVER_NEGATIVE = (*METRIC_COLUMNS[:6], *SECURITY_SHARES)
 
 LEVELS = ("low", "medium", "high", "unknown")
 
@@ -74,7 +96,7 @@ Metrics = Mapping[str, FloatArray]
 
 @dataclass(frozen=True)
 class Factor:
-    """One summand: its weight (whole per cent, all together 100) and what it reads; NaN input means unknown."""
+    """One summand: its weight (a whole number) and what it reads; NaN input means unknown."""
 
     name: str
     weight: int
@@ -109,6 +131,27 @@ def _imbalance(metrics: Metrics) -> FloatArray:
     return np.where(trades >= IMBALANCE_MIN_TRADES, imbalance, np.nan)
 
 
+def _authorities(metrics: Metrics) -> FloatArray:
+    """1: some authority is alive, 0: none is; NaN where that is not known of all of them."""
+    flags = [metrics["mint_authority"], metrics["freeze_authority"], metrics["owner_can_change"]]
+    alive = np.logical_or.reduce([np.equal(flag, 1) for flag in flags])
+    # RugCheck says nothing of owners, for a mint on Solana has none: the two authorities are all there is.
+    known = np.isfinite(flags[0]) & np.isfinite(flags[1])
+    return np.where(_established(metrics), 0.0, np.where(alive, 1.0, np.where(known, 0.0, np.nan)))
+
+
+def _tax(metrics: Metrics) -> FloatArray:
+    return np.fmax(np.fmax(metrics["buy_tax"], metrics["sell_tax"]), metrics["transfer_fee"])
+
+
+def _lp_locked(metrics: Metrics) -> FloatArray:
+    return np.where(_established(metrics), 1.0, metrics["lp_locked_share"])
+
+
+def _established(metrics: Metrics) -> BoolArray:
+    return np.equal(metrics["trusted"], 1)
+
+
 FACTORS: tuple[Factor, ...] = (
     Factor("liquidity", 25, LIQUIDITY_USD_STEPS, lambda m: m["liquidity_usd"]),
     Factor("liquidity_to_fdv", 15, LIQUIDITY_TO_FDV_STEPS, _liquidity_to_fdv),
@@ -117,8 +160,14 @@ FACTORS: tuple[Factor, ...] = (
     Factor("buy_sell_imbalance", 10, IMBALANCE_STEPS, _imbalance),
     Factor("price_change", 10, PRICE_CHANGE_STEPS, lambda m: np.abs(m["price_change_h24_pct"])),
     Factor("trades", 10, TRADES_STEPS, _trades),
+    Factor("authorities", 10, ((0.5,), (0.0, 1.0)), _authorities),
+    Factor("tax", 10, TAX_STEPS, _tax),
+    Factor("top10_holders", 10, TOP10_HOLDERS_STEPS, lambda m: m["top10_holder_share"]),
+    Factor("lp_locked", 6, LP_LOCKED_STEPS, _lp_locked),
+    Factor("vendor_score", 4, VENDOR_SCORE_STEPS, lambda m: m["vendor_score"]),
 )
-"""Weights are v0 and our own choice: what decides whether one can get out (liquidity) weighs most."""
+"""Weights are v0 and our own choice: what decides whether one can get out (liquidity) weighs most. The market's make 100,
+what a scanner says 40: the worst of that fails by itself, below."""
 
 _WEIGHTS = np.array([factor.weight for factor in FACTORS], dtype=np.float64)
 _LIQUIDITY = next(i for i, factor in enumerate(FACTORS) if factor.name == "liquidity")
@@ -141,13 +190,34 @@ def _no_trades(metrics: Metrics, on_bonding_curve: BoolArray) -> BoolArray:
     return np.equal(_trades(metrics), 0)
 
 
+def _said(flag: str) -> Callable[[Metrics, BoolArray], BoolArray]:
+    return lambda metrics, on_bonding_curve: np.equal(metrics[flag], 1)
+
+
+def _said_unless_established(flag: str) -> Callable[[Metrics, BoolArray], BoolArray]:
+    return lambda metrics, on_bonding_curve: np.equal(metrics[flag], 1) & ~_established(metrics)
+
+
+def _confiscatory_tax(metrics: Metrics, on_bonding_curve: BoolArray) -> BoolArray:
+    return np.greater_equal(np.fmax(metrics["sell_tax"], metrics["transfer_fee"]), CONFISCATORY_TAX)
+
+
 HARD_FAILS: Mapping[str, Callable[[Metrics, BoolArray], BoolArray]] = {
+    "rugged": _said("rugged"),
+    "honeypot": _said("honeypot"),
+    "confiscatory_tax": _confiscatory_tax,
+    "mint_authority": _said_unless_established("mint_authority"),
+    "freeze_authority": _said_unless_established("freeze_authority"),
+    "owner_can_change": _said_unless_established("owner_can_change"),
     "no_liquidity": _no_liquidity,
     "no_sells": _no_sells,
     "price_collapse": _collapsed,
     "no_trades": _no_trades,
 }
-"""Each makes the level high whatever the sum; of several the first is named. Unknown inputs fail nothing."""
+"""Each makes the level high whatever the sum; of several the first is named. Unknown inputs fail nothing.
+
+Any live authority caps anyscan.io's score at 10 of 100, and a live mint or freeze authority adds 35 and 40 there.
+"""
 
 
 @dataclass(frozen=True)
@@ -188,10 +258,11 @@ def assess(metrics: Mapping[str, npt.ArrayLike]) -> RiskTable:
     """Risk of each row by itself.
 
     metrics: METRIC_COLUMNS as in `token_metrics` (NaN or None: unknown; counts as numbers), pool_age_seconds at the
-    time of the snapshot (NaN: unknown), and on_bonding_curve (bool: the pool's exchange is a launchpad's curve).
+    time of the snapshot (NaN: unknown), and on_bonding_curve (bool: the pool's exchange is a launchpad's curve);
+    SECURITY_COLUMNS as in `token_security` (flags as 1 and 0; NaN or None: unknown), which may be left out: unknown.
     A factor whose input is unknown is in neither numerator nor denominator. Without known liquidity the level is never
-    low, on a curve or off it. Raises KeyError naming a missing column, ValueError naming column and row of a negative
-    amount.
+    low, on a curve or off it, nor without knowing whether the token can be inflated or sold. Raises KeyError naming a
+    missing column, ValueError naming column and row of a negative amount.
     """
     values, on_bonding_curve = _read_metrics(metrics)
     points = np.stack([factor.points(values) for factor in FACTORS], axis=1)
@@ -208,7 +279,8 @@ def assess(metrics: Mapping[str, npt.ArrayLike]) -> RiskTable:
     names = np.array([*HARD_FAILS, None], dtype=object)
     hard_fail = names[np.where(fails_any, failed.argmax(axis=1), len(HARD_FAILS))]
 
-    medium = (score >= MEDIUM_FROM) | ~known[:, _LIQUIDITY]
+    contract_known = np.isfinite(values["mint_authority"]) | np.isfinite(values["honeypot"])
+    medium = (score >= MEDIUM_FROM) | ~known[:, _LIQUIDITY] | ~contract_known
     level = np.select([fails_any, ~enough, score >= HIGH_FROM, medium], ["high", "unknown", "high", "medium"], "low")
     return RiskTable(level, score, known_share, hard_fail, points)
 
@@ -253,7 +325,9 @@ def _read_metrics(metrics: Mapping[str, npt.ArrayLike]) -> tuple[dict[str, Float
     if missing:
         raise KeyError(f"metrics: missing columns {', '.join(missing)}")
     on_bonding_curve = np.asarray(metrics["on_bonding_curve"], dtype=np.bool_)
+    unknown = np.full(on_bonding_curve.shape, np.nan)
     values = {name: np.asarray(metrics[name], dtype=np.float64) for name in METRIC_COLUMNS}
+    values |= {name: np.asarray(metrics.get(name, unknown), dtype=np.float64) for name in SECURITY_COLUMNS}
     for name, column in values.items():
         if column.shape != on_bonding_curve.shape:
             raise ValueError(f"{name}: expected one value for each of {on_bonding_curve.size} rows, got {column.shape}")

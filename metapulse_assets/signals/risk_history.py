@@ -77,17 +77,36 @@ def risk_rows_as_of(
 ) -> IntArray:
     """For each query the row of `history` with the token's newest assessment available at that moment; -1: none.
 
-    "Newest" is by observed_at: an old snapshot that arrives late does not replace a newer one. An assessment observed
-    more than max_age_seconds before counts as none. token_id: int; as_of: seconds since 1970 UTC; both (queries,).
+    An assessment observed more than max_age_seconds before counts as none. token_id: int; as_of: seconds since 1970 UTC;
+    both (queries,).
+    """
+    return newest_available(
+        token_id, as_of, history.token_id, history.observed_at, history.available_at, max_age_seconds=max_age_seconds
+    )
+
+
+def newest_available(
+    token_id: npt.ArrayLike,
+    as_of: npt.ArrayLike,
+    stored_token_id: IntArray,
+    observed_at: FloatArray,
+    available_at: FloatArray,
+    max_age_seconds: float,
+) -> IntArray:
+    """For each query the stored row of its token that is the newest of those available at that moment; -1: none.
+
+    "Newest" is by observed_at: an old view that arrives late does not replace a newer one. One observed more than
+    max_age_seconds before counts as none. Times are seconds since 1970 UTC; queries and stored rows in any order.
     """
     wanted_token = np.asarray(token_id, dtype=np.int64)
     wanted_at = np.asarray(as_of, dtype=np.float64)
-    n_rows = len(history)
-    token = np.concatenate([history.token_id, wanted_token])
-    at = np.concatenate([history.available_at, wanted_at])
-    # The sort is stable: queries come behind the assessments that became available at the same moment, and see them.
+    stored_token = np.asarray(stored_token_id, dtype=np.int64)
+    n_rows = stored_token.size
+    token = np.concatenate([stored_token, wanted_token])
+    at = np.concatenate([available_at, wanted_at])
+    # The sort is stable: queries come behind the rows that became available at the same moment, and see them.
     order = np.lexsort((at, token))
-    by_age = np.lexsort((history.observed_at, history.token_id))
+    by_age = np.lexsort((observed_at, stored_token))
     age_rank = np.full(token.size, -1)
     age_rank[by_age] = np.arange(n_rows)
     # Ranks grow with the token too, so the running maximum never carries one token's newest past the next one's first.
@@ -97,9 +116,7 @@ def risk_rows_as_of(
     rows = rows[n_rows:]
     known = rows >= 0
     chosen = rows[known]
-    known[known] = (history.token_id[chosen] == wanted_token[known]) & (
-        wanted_at[known] - history.observed_at[chosen] <= max_age_seconds
-    )
+    known[known] = (stored_token[chosen] == wanted_token[known]) & (wanted_at[known] - observed_at[chosen] <= max_age_seconds)
     return np.where(known, rows, -1)
 
 

@@ -5,11 +5,13 @@ Belongs here: staleness, deduplication, ranking. Does not: what an emitted signa
 
 import numpy as np
 
-from metapulse_assets.signals.candidates import BoolArray, Candidates, IntArray, RecentSignals, StrArray
+from metapulse_assets.signals.candidates import VIEW, BoolArray, Candidates, IntArray, RecentSignals, StrArray
 
 MAX_DELAY_INTERVALS = 2
 """A candidate known later than this many intervals after its candle's close is stale: nobody could have acted in time.
 Own choice."""
+VIEW_DELAY_SECONDS = 3_600.0
+"""A view of a moment that became usable later than this is stale: models may take minutes. Own choice."""
 
 # Start values that the requirements give.
 DUPLICATE_SECONDS = 2 * 3_600
@@ -18,9 +20,10 @@ MAX_PER_TOKEN_AND_MOMENT = 5
 
 
 def stale(candidates: Candidates) -> BoolArray:
-    """Rows that became known more than MAX_DELAY_INTERVALS intervals after their candle's close."""
+    """Rows that became known more than MAX_DELAY_INTERVALS intervals after their candle's close, or as views late."""
     waited = candidates.available_at - candidates.closed_at
-    return np.asarray(waited > MAX_DELAY_INTERVALS * candidates.interval_seconds, dtype=np.bool_)
+    longest = np.where(candidates.timeframe == VIEW, VIEW_DELAY_SECONDS, MAX_DELAY_INTERVALS * candidates.interval_seconds)
+    return np.asarray(waited > longest, dtype=np.bool_)
 
 
 def select_signals(candidates: Candidates, recent: RecentSignals) -> IntArray:

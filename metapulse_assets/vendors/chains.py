@@ -5,38 +5,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Chain:
-    """One chain. `hex_addresses`: addresses are hexadecimal, where upper and lower case mean the same (EIP-55)."""
+    """One chain. `hex_addresses`: addresses are hexadecimal, where upper and lower case mean the same (EIP-55).
+
+    `goplus`: the numeric chain id under which GoPlus scans its contracts; None: it does not.
+    """
 
     dexscreener: str
     geckoterminal: str
     hex_addresses: bool
+    goplus: int | None = None
 
 
 CHAINS: dict[str, Chain] = {
     chain.dexscreener: chain
     for chain in (
         Chain("solana", "solana", hex_addresses=False),
-        Chain("ethereum", "eth", hex_addresses=True),
-        Chain("base", "base", hex_addresses=True),
-        Chain("bsc", "bsc", hex_addresses=True),
-        Chain("arbitrum", "arbitrum", hex_addresses=True),
-        Chain("polygon", "polygon_pos", hex_addresses=True),
-        Chain("avalanche", "avax", hex_addresses=True),
-        Chain("optimism", "optimism", hex_addresses=True),
-        Chain("blast", "blast", hex_addresses=True),
-        Chain("linea", "linea", hex_addresses=True),
-        Chain("scroll", "scroll", hex_addresses=True),
-        Chain("zksync", "zksync", hex_addresses=True),
-        Chain("mantle", "mantle", hex_addresses=True),
-        Chain("sonic", "sonic", hex_addresses=True),
-        Chain("berachain", "berachain", hex_addresses=True),
+        Chain("ethereum", "eth", hex_addresses=True, goplus=1),
+        Chain("base", "base", hex_addresses=True, goplus=8453),
+        Chain("bsc", "bsc", hex_addresses=True, goplus=56),
+        Chain("arbitrum", "arbitrum", hex_addresses=True, goplus=42161),
+        Chain("polygon", "polygon_pos", hex_addresses=True, goplus=137),
+        Chain("avalanche", "avax", hex_addresses=True, goplus=43114),
+        Chain("optimism", "optimism", hex_addresses=True, goplus=10),
+        Chain("blast", "blast", hex_addresses=True, goplus=81457),
+        Chain("linea", "linea", hex_addresses=True, goplus=59144),
+        Chain("scroll", "scroll", hex_addresses=True, goplus=534352),
+        Chain("zksync", "zksync", hex_addresses=True, goplus=324),
+        Chain("mantle", "mantle", hex_addresses=True, goplus=5000),
+        Chain("sonic", "sonic", hex_addresses=True, goplus=146),
+        Chain("berachain", "berachain", hex_addresses=True, goplus=80094),
         Chain("hyperevm", "hyperevm", hex_addresses=True),
         Chain("unichain", "unichain", hex_addresses=True),
-        Chain("abstract", "abstract", hex_addresses=True),
+        Chain("abstract", "abstract", hex_addresses=True, goplus=2741),
         Chain("worldchain", "world-chain", hex_addresses=True),
         Chain("monad", "monad", hex_addresses=True),
-        Chain("cronos", "cro", hex_addresses=True),
-        Chain("fantom", "ftm", hex_addresses=True),
+        Chain("cronos", "cro", hex_addresses=True, goplus=25),
+        Chain("fantom", "ftm", hex_addresses=True, goplus=250),
         Chain("pulsechain", "pulsechain", hex_addresses=True),
         Chain("ton", "ton", hex_addresses=False),
         Chain("tron", "tron", hex_addresses=False),

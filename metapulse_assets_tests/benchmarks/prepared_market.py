@@ -55,6 +55,21 @@ def prepare(engine: sa.Engine, count: int, first_tick: datetime, stored_bars: Ma
     return len(market)
 
 
+def prepare_past(engine: sa.Engine, count: int, until: datetime, bars: Mapping[str, int]) -> int:
+    """Fill a fresh database with candles alone, of so many bars before a moment; returns the tokens."""
+    market = PastMarket.at(until, count)
+    with engine.begin() as connection:
+        token_ids = _store_tokens(connection, market, until - TRACKED_FOR)
+    for name, wanted in bars.items():
+        with engine.begin() as connection:
+            for candles in market.candles(TIMEFRAMES[name], until, wanted, token_ids):
+                if len(candles["token_id"]):
+                    _store_candles(connection, TIMEFRAMES[name], candles, until)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("ANALYZE"))
+    return len(market)
+
+
 def _store_tokens(connection: sa.Connection, market: PastMarket, since: datetime) -> Ids:
     """Store and track the tokens; returns their ids, which ascend in the market's order."""
     with driver(connection).cursor().copy("COPY tokens (chain, address, symbol, name, first_recorded_at) FROM STDIN") as copy:

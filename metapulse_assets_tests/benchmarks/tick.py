@@ -31,6 +31,8 @@ stay in memory here, and `dagster_s` is what it takes besides. Ticks on the full
 the median. `evening_s`: a tick at 23:15 when the day's partitions hold what 276 ticks before it left. `midnight_s`: the tick
 at 00:05, which makes the indicators' states anew from the 5-minute candles of three days.
 Memory is the proportional set size of the run's process and of all of PostgreSQL's, every 50 ms in the tick on the full hour.
+The check that makes a sample of the signals again runs as always, but is not judged: the prepared market has states without a
+past to make them from.
 Stored bytes are the growth of tables, TOAST and indexes over the twelve ticks of an hour, without a VACUUM. Not counted are
 caches of constant size (`indicator_states`, `indicator_chains`, `progress_marks`, `rate_limits`, `circuit_breakers`), tables
 with one row a token (`tokens`, `pools`, `tracked_tokens`, `candle_requests`), and the one daily candle a day.

@@ -25,7 +25,8 @@ NO_COMPILED_FILES = "PYTHONDONTWRITEBYTECODE"
 # What would steer the code under test from outside.
 STEERING = (
     *(NO_COMPILED_FILES, "METAPULSE_", "DAGSTER_", "DEXSCREENER_", "GECKOTERMINAL_", "DATABASE_", "LOG_LEVEL"),
-    *("TOKEN_DATA_", "SIGNAL_GENERATION_", "ENABLE_"),
+    *("TWITTER_", "GROQ_", "GEMINI_", "RUGCHECK_", "GOPLUS_"),
+    *("TOKEN_DATA_", "SOCIAL_DATA_", "AI_ANALYSIS_", "SIGNAL_GENERATION_", "ENABLE_"),
 )
 # Above what any benchmark sends: the vendor's limits are not what is measured.
 UNLIMITED = 1_000_000_000
@@ -59,6 +60,11 @@ class StandIn:
             "DEXSCREENER_PAIRS_PER_MINUTE": str(UNLIMITED),
             "DEXSCREENER_PROFILES_PER_MINUTE": str(UNLIMITED),
             "GECKOTERMINAL_RATE_LIMIT": str(UNLIMITED),
+            "TWITTER_API_URL": f"{self.url}/x",
+            "GROQ_API_URL": f"{self.url}/groq",
+            "GEMINI_API_URL": f"{self.url}/gemini",
+            "RUGCHECK_API_URL": f"{self.url}/rugcheck",
+            "GOPLUS_API_URL": f"{self.url}/goplus",
         }
 
 

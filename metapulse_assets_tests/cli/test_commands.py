@@ -29,7 +29,7 @@ def test_each_command_says_what_it_does_and_its_exit_codes(command: Command, nam
 
 def test_every_command_that_was_promised_is_there() -> None:
     assert {" ".join(names) for names in LEAVES} == {
-        *("run", "up", "signals", "tokens", "indicators", "doctor", "sandbox", "setup"),
+        *("run", "up", "signals", "explain", "tokens", "indicators", "risk", "replay", "doctor", "sandbox", "setup"),
         *("db start", "db stop", "db upgrade", "db url", "db reset"),
     }
 

@@ -36,7 +36,7 @@ def interrupted() -> None:
 
 
 def test_each_failed_step_with_its_reason_in_one_line() -> None:
-    failed = sorted(tick._failed_steps(run_of(stated, unforeseen, depends)), key=lambda step: step.step)
+    failed = sorted(tick.failed_steps(run_of(stated, unforeseen, depends)), key=lambda step: step.step)
 
     assert failed == [
         FailedStep("stated", "the vendor postgresql://me:***@h answered for none"),

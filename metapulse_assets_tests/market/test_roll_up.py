@@ -147,3 +147,40 @@ def test_a_backfill_of_today_makes_no_hour_that_has_not_closed(engine: sa.Engine
         add_spans(connection, token, TEN, TEN + 2 * HOUR)
         assert roll_up_again(connection, HOURLY, TEN.date(), TEN + HOUR + 5 * FIVE) == 1
         assert roll_up_again(connection, DAILY, TEN.date(), TEN + HOUR + 5 * FIVE) == 0
+
+
+def add_history(connection: sa.Connection, token: int, start: datetime, count: int) -> None:
+    """Candles as a first import brings them: each usable when it closed."""
+    for n in range(count):
+        at = start + n * FIVE
+        add_candles(connection, [(token, at, 1.0, 2.0, 0.5, 1.0, 1.0)], at + FIVE, "5m")
+
+
+def test_what_is_made_of_a_first_import_was_usable_when_it_closed(engine: sa.Engine) -> None:
+    with rolled_back(engine) as connection:
+        [token] = add_tokens(connection, 1, TEN - DAY)
+        add_history(connection, token, TEN, 24)
+        later = TEN + 30 * DAY
+        assert roll_up_again(connection, HOURLY, TEN.date(), later) == 2
+        available = {opened: usable for (_, opened), (_, usable) in stamps(connection, "1h").items()}
+        assert available == {TEN: TEN + HOUR, TEN + HOUR: TEN + 2 * HOUR}
+
+
+def test_what_fills_a_hole_in_the_past_is_usable_only_from_now_on(engine: sa.Engine) -> None:
+    with rolled_back(engine) as connection:
+        [token] = add_tokens(connection, 1, TEN - DAY)
+        add_history(connection, token, TEN, 12)
+        add_candles(connection, [(token, TEN + HOUR, 1.0, 2.0, 0.5, 1.0, 1.0)], TEN + 2 * HOUR, "1h")
+        later = TEN + 30 * DAY
+        assert roll_up_again(connection, HOURLY, TEN.date(), later) == 1
+        assert stamps(connection, "1h")[token, TEN] == (later, later)
+
+
+def test_what_was_seen_live_is_usable_from_when_it_was_made(engine: sa.Engine) -> None:
+    with rolled_back(engine) as connection:
+        [token] = add_tokens(connection, 1, TEN - DAY)
+        add_history(connection, token, TEN, 11)
+        add_candles(connection, [(token, TEN + 11 * FIVE, 1.0, 2.0, 0.5, 1.0, 1.0)], TEN + HOUR + LAG, "5m")
+        later = TEN + HOUR + 2 * LAG
+        assert roll_up_again(connection, HOURLY, TEN.date(), later) == 1
+        assert stamps(connection, "1h")[token, TEN] == (later, later)

@@ -15,7 +15,16 @@ from metapulse_assets.platform.settings import Settings
 from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
 
 DERIVED = ("technical_analyses", "technical_signals", "risk_assessments", "signals")
-NO_LIMITS = {"dexscreener": 1_000_000, "dexscreener-profiles": 1_000_000, "geckoterminal": 1_000_000}
+NO_LIMITS = {
+    "dexscreener": 1_000_000,
+    "dexscreener-profiles": 1_000_000,
+    "geckoterminal": 1_000_000,
+    "groq": 1_000_000,
+    "gemini": 1_000_000,
+    **dict.fromkeys(("x-search", "x-counts", "x-users", "x-timeline", "x-posts"), 1_000_000),
+    "rugcheck": 1_000_000,
+    "goplus": 1_000_000,
+}
 TICK = timedelta(minutes=5)
 
 
@@ -59,16 +68,18 @@ class World:
             self.tick()
             self.move(TICK)
 
-    def backfill(self, first: date, last: date) -> dg.ExecuteInProcessResult:
-        """Run the job over past days as Dagster's single-run backfill does."""
-        job = self.definitions.resolve_job_def("market_tick")
+    def backfill(
+        self, first: date, last: date, succeeds: bool | None = True, job_name: str = "market_tick"
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job over past days as Dagster's single-run backfill does; `succeeds` None: either way."""
+        job = self.definitions.resolve_job_def(job_name)
         tags = {
             "dagster/backfill": "test",
             "dagster/asset_partition_range_start": first.isoformat(),
             "dagster/asset_partition_range_end": last.isoformat(),
         }
-        result = job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=True)
-        assert result.success
+        result = job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=succeeds is True)
+        assert succeeds is None or result.success is succeeds
         return result
 
     def rows(self, table: str, columns: str = "*") -> list[tuple[str, ...]]:
@@ -105,6 +116,16 @@ def make_world(make_settings: Callable[..., Settings]) -> Iterator[Callable[...,
                     "dexscreener_pairs_per_minute": 1_000_000,
                     "dexscreener_profiles_per_minute": 1_000_000,
                     "geckoterminal_rate_limit": 1_000_000,
+                    "twitter_api_url": sandbox.x_url,
+                    "twitter_rate_limit": 1_000_000,
+                    "rugcheck_api_url": sandbox.rugcheck_url,
+                    "groq_api_url": sandbox.groq_url,
+                    "gemini_api_url": sandbox.gemini_url,
+                    "groq_rate_limit": 1_000_000,
+                    "gemini_rate_limit": 1_000_000,
+                    "goplus_api_url": sandbox.goplus_url,
+                    "rugcheck_rate_limit": 1_000_000,
+                    "goplus_rate_limit": 1_000_000,
                     **(settings or {}),
                 }
             ),

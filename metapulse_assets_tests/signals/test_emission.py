@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metapulse_assets.market.timeframes import TIMEFRAMES
-from metapulse_assets.signals.candidates import RecentSignals
+from metapulse_assets.signals.candidates import VIEW, RecentSignals
 from metapulse_assets.signals.emission import HORIZON_SECONDS, EmittedSignals, emit_signals, signal_id, target_and_stop
 from metapulse_assets.signals.risk_history import RiskHistory
 from metapulse_assets.signals.tables import signals
@@ -72,7 +72,7 @@ def test_columns_are_those_of_the_table() -> None:
 
 
 def test_every_timeframe_has_a_horizon() -> None:
-    assert set(HORIZON_SECONDS) == set(TIMEFRAMES)
+    assert set(HORIZON_SECONDS) == {*TIMEFRAMES, VIEW}
 
 
 @pytest.mark.parametrize(("timeframe", "hours"), [("5m", 1), ("1h", 24), ("1d", 168)])

@@ -14,12 +14,14 @@ from metapulse_assets.signals.reasons import (
 )
 from metapulse_assets.signals.risk import HARD_FAILS
 from metapulse_assets.signals.technical import RULES, find_rule_hits
+from metapulse_assets.signals.view_reasons import VIEW_SENTENCES
 from metapulse_assets_tests.signals.analyses import INTERVAL, crafted
 from metapulse_assets_tests.signals.test_technical import CASES
 
 
 def test_every_rule_and_hard_fail_has_a_sentence() -> None:
-    assert set(RULE_SENTENCES) == {rule.name for rule in RULES}
+    assert set(RULE_SENTENCES) == {rule.name for rule in RULES} | set(VIEW_SENTENCES)
+    assert not {rule.name for rule in RULES} & set(VIEW_SENTENCES)
     assert set(HARD_FAIL_SENTENCES) == set(HARD_FAILS)
 
 
@@ -74,8 +76,16 @@ def test_numbers_keep_six_digits(value: float) -> None:
         ("low", 0.125, 1.0, None, "Risk low: score 0.12 of 1, 100 % of its factors known."),
         ("high", 0.9, 0.85, None, "Risk high: score 0.90 of 1, 85 % of its factors known."),
         ("medium", 0.4, 0.45, None, "Risk medium: score 0.40 of 1, 45 % of its factors known."),
-        ("medium", 0.1, 0.45, None, "Risk medium: score 0.10 of 1, 45 % of its factors known, but its liquidity is not."),
+        (
+            "medium",
+            0.1,
+            0.45,
+            None,
+            "Risk medium: score 0.10 of 1, 45 % of its factors known, but its liquidity or its contract is not.",
+        ),
         ("unknown", None, 0.25, None, "Risk unknown: only 25 % of its factors known."),
+        ("high", 0.2, 1.0, "honeypot", "Risk high: a scanner reports that it cannot be sold."),
+        ("high", 0.2, 1.0, "confiscatory_tax", "Risk high: a sale or a transfer costs 50 % of it or more."),
         ("high", 0.2, 1.0, "no_sells", "Risk high: 20 or more buys within 24 hours and no sale."),
         ("high", None, 0.0, "price_collapse", "Risk high: the price lost 90 % or more within 24 hours."),
         ("high", None, 0.3, "no_liquidity", "Risk high: the pool holds less than 1,000 USD."),

@@ -62,7 +62,7 @@ def test_what_repeats_a_signal_of_an_hour_ago(change: dict[str, Any], repeats: b
 def test_another_kind_is_no_repetition() -> None:
     row = candidate()
     columns = {name: [row[name]] for name in row}
-    social = Candidates.from_columns(columns, kind="social")
+    social = Candidates.from_columns({**columns, "kind": ["social"]})
     assert select_signals(social, emitted(row)).tolist() == [0]
     assert select_signals(candidates(row), emitted(row)).tolist() == []
 

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import context
 
 import metapulse_assets.indicators.tables
+import metapulse_assets.indicators.warm_up_tables
 import metapulse_assets.intelligence.tables
 import metapulse_assets.market.tables
 import metapulse_assets.platform.tables

@@ -3,9 +3,14 @@
 from typing import Final
 
 from metapulse_assets.sandbox.standin import Vendor
-from metapulse_assets.sandbox.vendors import dexscreener, geckoterminal
+from metapulse_assets.sandbox.vendors import dexscreener, geckoterminal, gemini, goplus, groq, rugcheck, x
 
 VENDORS: Final[tuple[Vendor, ...]] = (
     dexscreener.VENDOR,
     geckoterminal.VENDOR,
+    groq.VENDOR,
+    gemini.VENDOR,
+    rugcheck.VENDOR,
+    goplus.VENDOR,
+    x.VENDOR,
 )
