@@ -67,7 +67,7 @@ def test_every_asset_keeps_the_policy(definitions: dg.Definitions) -> None:
 
 def test_every_column_of_an_asset_is_described_or_speaks_for_itself(definitions: dg.Definitions) -> None:
     plain = {"token_id", "pool_id", "chain", "timeframe", "dex", "kind", "rule", "direction", "strength", "price_usd", "vendor"}
-    plain |= {"risk", "tracked_since"}
+    plain |= {"risk", "tracked_since", "post_id", "likes", "replies", "reposts", "quotes", "provider"}
     for node in definitions.resolve_asset_graph().asset_nodes:
         schema = node.metadata["dagster/column_schema"]
         for column in schema.columns:
@@ -77,20 +77,35 @@ def test_every_column_of_an_asset_is_described_or_speaks_for_itself(definitions:
 def test_what_signals_rest_on_is_checked_before_they_are_made(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     signals = dg.AssetKey("signals")
-    upstream = {node.key for node in graph.asset_nodes if node.key != signals}
+    upstream, wanted = set(), [signals]
+    while wanted:
+        found = graph.get(wanted.pop()).parent_keys - upstream
+        upstream |= found
+        wanted += found
+    assert len(upstream) > 12
     for key in upstream:
         blocking = [check for check in graph.get(key).check_keys if graph.get(check).blocking]
         assert blocking, f"{key.to_user_string()} has no blocking check"
 
 
+def crons(schedules: list[dg.ScheduleDefinition]) -> dict[str, object]:
+    return {schedule.name: schedule.cron_schedule for schedule in schedules}
+
+
 def test_an_interval_in_the_settings_becomes_the_schedules_cron() -> None:
     _, schedules = jobs_and_schedules(load_settings())
-    assert [schedule.cron_schedule for schedule in schedules] == ["*/5 * * * *"]
-    _, schedules = jobs_and_schedules(load_settings(token_data_interval=600_000, signal_generation_interval=300_000))
-    assert {schedule.name: schedule.cron_schedule for schedule in schedules} == {
-        "market_tick_schedule": "*/10 * * * *",
-        "signals_tick_schedule": "*/5 * * * *",
+    others = {
+        "social_tick_schedule": "*/10 * * * *",
+        "ai_tick_schedule": "*/15 * * * *",
+        "daily_reports_schedule": "20 0 * * *",
     }
+    assert crons(schedules) == {"market_tick_schedule": "*/5 * * * *", **others}
+    _, schedules = jobs_and_schedules(load_settings(token_data_interval=600_000, signal_generation_interval=300_000))
+    apart = {"market_tick_schedule": "*/10 * * * *", "signals_tick_schedule": "*/5 * * * *"}
+    assert crons(schedules) == {**apart, **others}
+    _, schedules = jobs_and_schedules(load_settings(social_data_interval=300_000, ai_analysis_interval=3_600_000))
+    assert crons(schedules)["social_tick_schedule"] == "*/5 * * * *"
+    assert crons(schedules)["ai_tick_schedule"] == "0 * * * *"
 
 
 def test_schedules_run_by_default_only_where_the_settings_say_so() -> None:

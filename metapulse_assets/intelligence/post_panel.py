@@ -5,7 +5,6 @@ counts is the median of the groups, read as if the most extreme of them had been
 """
 
 import hashlib
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class PanelPost:
-    """A post as it is shown: a number of its own, and its text made plain."""
+    """A post as it is shown: its number in its group, and its text made plain."""
 
     number: int
     text: str
@@ -54,8 +53,7 @@ def panel(posts: Sequence[PostText]) -> list[list[PanelPost]]:
     shown = [sorted(group, key=_time)[-MOST_OF_GROUP:] for group in groups if group]
     if len(shown) < FEWEST_GROUPS:
         return []
-    numbers = itertools.count(1)
-    return [[PanelPost(next(numbers), plain_post(post.text)) for post in group] for group in shown]
+    return [[PanelPost(number, plain_post(post.text)) for number, post in enumerate(group, 1)] for group in shown]
 
 
 def _time(post: PostText) -> tuple[datetime, str]:

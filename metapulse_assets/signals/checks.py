@@ -6,11 +6,21 @@ import dagster as dg
 import sqlalchemy as sa
 
 from metapulse_assets.indicators.tables import technical_analyses
+from metapulse_assets.intelligence.tables import ai_analyses
 from metapulse_assets.market.tables import token_metrics
 from metapulse_assets.platform.progress import progress_of
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
+from metapulse_assets.signals.combining import MIN_KINDS
 from metapulse_assets.signals.selection import DUPLICATE_PRICE_SHARE, DUPLICATE_SECONDS, MAX_PER_TOKEN_AND_MOMENT
-from metapulse_assets.signals.tables import risk_assessments, signals, technical_signals
+from metapulse_assets.signals.tables import (
+    ai_signals,
+    combined_signals,
+    risk_assessments,
+    signals,
+    social_signals,
+    technical_signals,
+)
+from metapulse_assets.social.tables import social_metrics
 
 
 def _rest_on_analyses(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
@@ -23,6 +33,40 @@ def _rest_on_analyses(connection: sa.Connection, start: datetime, end: datetime)
     total = connection.execute(sa.select(sa.func.count()).where(in_span)).scalar_one()
     unfounded = connection.execute(sa.select(sa.func.count()).where(in_span, sa.not_(analysed))).scalar_one()
     return Finding(unfounded == 0, {"hits": total, "without an analysis": unfounded})
+
+
+def _rest_on_metrics(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """Each hit's token had social metrics at that very moment."""
+    s, m = social_signals.c, social_metrics.c
+    return _founded(connection, social_signals, start, end, sa.exists().where(m.as_of == s.opened_at, m.token_id == s.token_id))
+
+
+def _rest_on_ai_analyses(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """Each hit's analysis is stored, with the direction that the hit names."""
+    s, a = ai_signals.c, ai_analyses.c
+    founded = sa.exists().where(
+        a.as_of == s.opened_at,
+        a.analysis_id == s.inputs["analysis_id"].astext,
+        a.token_id == s.token_id,
+        a.direction == s.direction,
+    )
+    return _founded(connection, ai_signals, start, end, founded)
+
+
+def _rest_on_sources(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """Each agreement names at least two kinds of sources."""
+    s = combined_signals.c
+    kinds = sa.select(sa.func.count()).select_from(sa.func.jsonb_object_keys(s.inputs["sources"]).alias("kind"))
+    return _founded(connection, combined_signals, start, end, kinds.correlate(combined_signals).scalar_subquery() >= MIN_KINDS)
+
+
+def _founded(
+    connection: sa.Connection, table: sa.Table, start: datetime, end: datetime, founded: sa.ColumnElement[bool]
+) -> Finding:
+    in_span = sa.and_(table.c.opened_at >= start, table.c.opened_at < end)
+    total = connection.execute(sa.select(sa.func.count()).select_from(table).where(in_span)).scalar_one()
+    unfounded = connection.execute(sa.select(sa.func.count()).select_from(table).where(in_span, sa.not_(founded))).scalar_one()
+    return Finding(unfounded == 0, {"hits": total, "without what they rest on": unfounded})
 
 
 def _everybody_assessed(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
@@ -80,6 +124,13 @@ def _no_repetition(connection: sa.Connection, start: datetime, end: datetime) ->
     )
 
 
+VIEW_CHECKS = (
+    (social_signals, "rest_on_metrics", "Each hit's token had social metrics at that moment.", _rest_on_metrics),
+    (ai_signals, "rest_on_analyses", "Each hit's analysis is stored and names its direction.", _rest_on_ai_analyses),
+    (combined_signals, "rest_on_sources", "Each agreement names at least two kinds of sources.", _rest_on_sources),
+)
+
+
 def signal_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of this domain."""
     return [
@@ -93,6 +144,10 @@ def signal_checks() -> list[dg.AssetChecksDefinition]:
                     _rest_on_analyses,
                 ),
             ],
+        ),
+        *(
+            checks_of(table, [values_check(table, "opened_at"), TableCheck(name, description, look)])
+            for table, name, description, look in VIEW_CHECKS
         ),
         checks_of(
             risk_assessments,

@@ -127,7 +127,8 @@ def _passes(connection: sa.Connection, after: datetime, until: datetime) -> list
     rows = connection.execute(
         sa.select(c.finished_at)
         .where(c.platform == PLATFORM, c.finished_at > after, c.finished_at <= until, c.status.in_(USEFUL))
-        .where(sa.or_(c.status != "budget_spent", c.posts_read > 0))
+        # One that asked nothing, for want of money, heard nothing: its silence is no zero.
+        .where(c.requests > 0)
         .distinct()
         .order_by(c.finished_at)
     )

@@ -1,5 +1,6 @@
 """Whole ways from posts or figures to an analysis, with stand-ins in the place of both models; and the material for them."""
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -52,12 +53,16 @@ def analysis_of(kind: Kind, snapshot: Mapping[str, Any], gullible: bool, state: 
     prompt = render(kind, snapshot, swapped)
     answers = []
     for provider, boldness in (("groq", groq.BOLDNESS), ("gemini", gemini.BOLDNESS)):
-        texts = [answer_text(part, boldness, gullible) for part in prompt.parts]
+        texts = [_answer(part, boldness, gullible) for part in prompt.parts]
         parsed = parse(kind, snapshot, swapped, texts)
         answers.append(StoredAnswer(provider, "stand-in", "ok", None, parsed, AS_OF))
     price = state.price_usd if state else 1.0
     request = Request("r", AS_OF, kind, 1, HORIZON_SECONDS[kind], price, 0.02 * price, snapshot_hash(kind, snapshot))
     return analyse(request, answers, {})
+
+
+# What is asked again and again, of attack after attack, is the groups that no attacker is in.
+_answer = functools.lru_cache(maxsize=50_000)(answer_text)
 
 
 def honest(texts: Sequence[str], count: int) -> list[PostText]:

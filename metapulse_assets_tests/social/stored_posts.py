@@ -83,7 +83,7 @@ def add_engagement(connection: sa.Connection, post: PostRow, at: datetime, likes
 
 def add_pass(connection: sa.Connection, finished_at: datetime, status: str = "complete", **values: Any) -> None:
     """A pass that ended."""
-    required = {"budget_usd": 1.0} if "budget_usd" in collection_passes.c else {}
+    required = {"budget_usd": 1.0, "requests": 1}
     connection.execute(
         sa.insert(collection_passes).values(
             platform="x", started_at=finished_at - MINUTE, finished_at=finished_at, status=status, **{**required, **values}

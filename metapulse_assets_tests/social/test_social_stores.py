@@ -128,15 +128,15 @@ def test_what_is_not_known_is_null(engine: sa.Engine, tokens: list[int]) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "read", "moments"),
+    ("status", "requests", "moments"),
     [("failed", 5, 0), ("switched_off", 0, 0), ("budget_spent", 0, 0), ("budget_spent", 9, 1), ("partial", 3, 1)],
 )
-def test_a_pass_that_read_nothing_has_nothing_to_say(
-    engine: sa.Engine, tokens: list[int], status: str, read: int, moments: int
+def test_a_pass_that_asked_nothing_has_nothing_to_say(
+    engine: sa.Engine, tokens: list[int], status: str, requests: int, moments: int
 ) -> None:
     with engine.begin() as connection:
         add_posts(connection, [PostRow("p", NOON - 2 * HOUR, "$WIF moon")])
-        add_pass(connection, NOON, status, posts_read=read)
+        add_pass(connection, NOON, status, requests=requests)
     tick(engine, NOON)
     assert len(rows(engine, "social_metrics")) == moments
 
