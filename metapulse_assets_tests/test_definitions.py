@@ -77,7 +77,8 @@ def test_every_column_of_an_asset_is_described_or_speaks_for_itself(definitions:
 def test_what_signals_rest_on_is_checked_before_they_are_made(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     signals = dg.AssetKey("signals")
-    upstream, wanted = set(), [signals]
+    upstream: set[dg.AssetKey] = set()
+    wanted = [signals]
     while wanted:
         found = graph.get(wanted.pop()).parent_keys - upstream
         upstream |= found

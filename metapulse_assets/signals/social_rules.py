@@ -17,7 +17,10 @@ SENTIMENT_EXTREME = 0.6
 MIN_MENTIONS = 20
 """Sentiment above 0.6 with more than 20 mentions: start values that the requirements give; the mirror image sells."""
 MIN_AUTHORS = 10
-"""Twenty mentions by one author are one opinion. Own choice."""
+MIN_HEARD = 10
+MIN_HEARD_OF_HOUR = 5
+"""Twenty mentions by one author are one opinion, and so is one text from twenty accounts: so many authors must speak, and so
+many distinct posts, neither automated nor scams, be heard. Own choices."""
 GROWTH = 1.5
 """Mentions at least 1.5 times the usual hour: a start value that the requirements give."""
 SPIKE_Z = 3.0
@@ -70,9 +73,14 @@ def _verdicts(row: Metrics) -> list[_Verdict]:
     return [*_extreme_sentiment(row), *_spike(row), *_surge(row)]
 
 
+def _is_talk_of_many(row: Metrics) -> bool:
+    many = row["mentions_24h"] > MIN_MENTIONS and row["authors_24h"] >= MIN_AUTHORS
+    return bool(many and (row["heard_24h"] or 0) >= MIN_HEARD)
+
+
 def _extreme_sentiment(row: Metrics) -> Sequence[_Verdict]:
     sentiment = row["sentiment_24h"]
-    if sentiment is None or row["mentions_24h"] <= MIN_MENTIONS or row["authors_24h"] < MIN_AUTHORS:
+    if sentiment is None or not _is_talk_of_many(row):
         return ()
     if abs(sentiment) <= SENTIMENT_EXTREME:
         return ()
@@ -86,6 +94,8 @@ def _spike(row: Metrics) -> Sequence[_Verdict]:
     sentiment, z, velocity = row["sentiment"], row["velocity_z"], row["velocity"]
     if sentiment is None or z is None or velocity is None or row["authors_1h"] < MIN_AUTHORS:
         return ()
+    if (row["heard_1h"] or 0) < MIN_HEARD_OF_HOUR:
+        return ()
     if z < SPIKE_Z or velocity < math.log(GROWTH) or abs(sentiment) < LEANING:
         return ()
     strength = min((z - SPIKE_Z) / (SPIKE_WHOLE_Z - SPIKE_Z), 1.0)
@@ -96,7 +106,7 @@ def _spike(row: Metrics) -> Sequence[_Verdict]:
 
 def _surge(row: Metrics) -> Sequence[_Verdict]:
     z = row["weighted_sentiment"]
-    if z is None or abs(z) < SURGE_Z or row["mentions_24h"] <= MIN_MENTIONS or row["authors_24h"] < MIN_AUTHORS:
+    if z is None or abs(z) < SURGE_Z or not _is_talk_of_many(row):
         return ()
     strength = min((abs(z) - SURGE_Z) / (SURGE_WHOLE_Z - SURGE_Z), 1.0)
     if z > 0:
@@ -105,12 +115,12 @@ def _surge(row: Metrics) -> Sequence[_Verdict]:
 
 
 INPUTS = {
-    "sentiment_surge_up": ("weighted_sentiment", "sentiment", "mentions_1h", "mentions_24h", "authors_24h"),
-    "sentiment_surge_down": ("weighted_sentiment", "sentiment", "mentions_1h", "mentions_24h", "authors_24h"),
-    "sentiment_bullish": ("sentiment_24h", "mentions_24h", "authors_24h"),
-    "sentiment_bearish": ("sentiment_24h", "mentions_24h", "authors_24h"),
-    "mention_spike_up": ("mentions_1h", "authors_1h", "baseline_hourly", "velocity", "velocity_z", "sentiment"),
-    "mention_spike_down": ("mentions_1h", "authors_1h", "baseline_hourly", "velocity", "velocity_z", "sentiment"),
+    "sentiment_surge_up": ("weighted_sentiment", "sentiment", "mentions_1h", "mentions_24h", "authors_24h", "heard_24h"),
+    "sentiment_surge_down": ("weighted_sentiment", "sentiment", "mentions_1h", "mentions_24h", "authors_24h", "heard_24h"),
+    "sentiment_bullish": ("sentiment_24h", "mentions_24h", "authors_24h", "heard_24h"),
+    "sentiment_bearish": ("sentiment_24h", "mentions_24h", "authors_24h", "heard_24h"),
+    "mention_spike_up": ("mentions_1h", "authors_1h", "heard_1h", "baseline_hourly", "velocity", "velocity_z", "sentiment"),
+    "mention_spike_down": ("mentions_1h", "authors_1h", "heard_1h", "baseline_hourly", "velocity", "velocity_z", "sentiment"),
 }
 """Which metrics each rule reads, beside the noise."""
 

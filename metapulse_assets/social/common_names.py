@@ -41,12 +41,22 @@ _COMMON = _words(
     "world worm wrapped year yes yield young zebra zen zero zone"
 )
 
+# Words that only join others: with them alone a common word does not become a name ("to the moon").
+_JOINING = _words(
+    "and are but can did does for from get got had has have her his how into its just let like may more most not now off one "
+    "our out over own she some than that the their them then there these they this those too under until very was way were "
+    "what when where which who why will with would you your"
+)
+
+
+_NO_NAMES = _COMMON | _JOINING
+
 
 def is_distinctive(name: tuple[str, ...]) -> bool:
     """Whether a name, as words in lower case, is hardly ever said of anything else."""
     if not name:
         return False
     if len(name) > 1:
-        return any(word not in _COMMON and word not in WORDS and len(word) > 2 for word in name)
+        return any(word not in _NO_NAMES and word not in WORDS and len(word) > 2 for word in name)
     word = name[0]
     return len(word) >= SHORTEST_DISTINCTIVE and word not in _COMMON and word not in WORDS and not word.isdigit()

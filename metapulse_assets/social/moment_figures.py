@@ -18,6 +18,7 @@ from metapulse_assets.social.voices import (
     Voices,
     counted_authors,
     counted_posts,
+    heard_voices,
     mean_sentiment,
 )
 
@@ -88,6 +89,8 @@ def token_rows(voices: Voices, tokens: Ints, reception: Reception, collected: Co
         "velocity_z": pace.velocity_z,
         "sentiment": sentiment,
         "sentiment_24h": mean_sentiment(day, count)[0],
+        "heard_1h": np.bincount(heard_voices(hour).subject, minlength=count),
+        "heard_24h": np.bincount(heard_voices(day).subject, minlength=count),
         "sentiment_balance": balance,
         "weighted_sentiment": figures.unusual(weighted[:, 0], history),
         "dominance": figures.dominance(volume[:, 0]),

@@ -99,6 +99,8 @@ social_metrics = sa.Table(
         info=_SIGNED_UNIT,
     ),
     sa.Column("sentiment_24h", sa.REAL, comment="as sentiment, over 24 h; null: none", info=_SIGNED_UNIT),
+    sa.Column("heard_1h", sa.Integer, comment="posts that sentiment is the mean of", info=_COUNT),
+    sa.Column("heard_24h", sa.Integer, comment="posts that sentiment_24h is the mean of", info=_COUNT),
     sa.Column(
         "sentiment_balance",
         sa.REAL,

@@ -120,6 +120,8 @@ def upgrade() -> None:
             comment="mean score over unique posts of the hour, one an author, without bots and scams; null: none",
         ),
         sa.Column("sentiment_24h", sa.REAL(), nullable=True, comment="as sentiment, over 24 h; null: none"),
+        sa.Column("heard_1h", sa.Integer(), nullable=True, comment="posts that sentiment is the mean of"),
+        sa.Column("heard_24h", sa.Integer(), nullable=True, comment="posts that sentiment_24h is the mean of"),
         sa.Column(
             "sentiment_balance",
             sa.REAL(),
