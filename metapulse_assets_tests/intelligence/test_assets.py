@@ -233,6 +233,7 @@ def test_an_answer_paid_for_is_not_lost_when_the_run_dies(
     with pytest.raises(RuntimeError, match="power"):
         asyncio.run(assets._ask(desk.platform, waiting))
     monkeypatch.setattr(store, "store_answer", keep)
+    assert [row.place for row, _ in waiting] == list(range(5))
     assert len(desk.rows("ai_answers")) == 3
     standins.clear_requests()
     desk.run({}, START.date(), only=[assets.ai_answers, assets.ai_analyses])
@@ -285,6 +286,11 @@ def test_what_was_not_usable_yet_is_not_seen(desk: Desk) -> None:
 
 def test_calibration_learns_from_what_became_of_the_answers(desk: Desk) -> None:
     desk.tick()
+    # Repeated answers are no further evidence.
+    desk.move(minutes=4)
+    _news(desk)
+    desk.tick()
+    assert desk.rows("ai_answers", where="reused_from IS NOT NULL")
     opened = START.replace(second=0) - timedelta(minutes=15)
     with desk.platform.engine.begin() as connection:
         add_candles(connection, 1, opened, [2.0] * 4 + [3.0] * 116)

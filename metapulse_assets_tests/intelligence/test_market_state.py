@@ -6,8 +6,9 @@ import sqlalchemy as sa
 
 from metapulse_assets.intelligence.market_state import read_posts, read_states
 from metapulse_assets.intelligence.requests import MOST_PANELS, plan
+from metapulse_assets.intelligence.tables import ai_analyses
 from metapulse_assets_tests.intelligence.panels import AS_OF, a_state, honest
-from metapulse_assets_tests.intelligence.stored_market import add_hit, add_post, add_posts, add_token
+from metapulse_assets_tests.intelligence.stored_market import add_hit, add_post, add_posts, add_token, store
 
 HOUR = timedelta(hours=1)
 
@@ -39,6 +40,30 @@ def test_what_came_to_be_known_later_is_not_in_it(connection: sa.Connection) -> 
     ):
         connection.execute(sa.text(f"UPDATE {table} SET {column} = :at"), later)
     assert read_states(connection, [7], AS_OF, AS_OF - HOUR) == []
+
+
+def test_posts_not_usable_yet_are_not_shown(connection: sa.Connection) -> None:
+    add_token(connection, 7, AS_OF, "up")
+    at = AS_OF - timedelta(minutes=5)
+    for table in ("social_posts", "mentions", "post_sentiments"):
+        add_post(connection, 7, at, table, "looks good")
+        late = {"at": AS_OF + timedelta(seconds=1), "post": f"%{table}%"}
+        connection.execute(sa.text(f"UPDATE {table} SET available_at = :at WHERE post_id LIKE :post"), late)
+    assert read_posts(connection, 7, AS_OF) == []
+    assert len(read_posts(connection, 7, AS_OF + timedelta(seconds=1))) == 3
+
+
+def test_the_models_own_reading_of_posts_is_one_number_once_it_is_known(connection: sa.Connection) -> None:
+    add_token(connection, 7, AS_OF, "up")
+    at = AS_OF - timedelta(minutes=15)
+    mood = {"as_of": at, "analysis_id": "s", "available_at": AS_OF, "request_id": "s", "kind": "sentiment", "token_id": 7,
+            "status": "agreed", "direction": "buy", "probability_up": 0.75, "horizon_seconds": 86_400, "key_points": [],
+            "models": {}, "snapshot_hash": "h"}  # fmt: skip
+    store(connection, ai_analyses, [mood], "as_of")
+    [state] = read_states(connection, [7], AS_OF, AS_OF - HOUR)
+    assert state.model_sentiment == 0.5
+    [before] = read_states(connection, [7], AS_OF - timedelta(seconds=1), AS_OF - HOUR)
+    assert before.model_sentiment is None
 
 
 def test_a_rule_that_fired_before_is_no_news(connection: sa.Connection) -> None:

@@ -26,6 +26,10 @@ _KEPT_SLOTS: Final = 700
 _MOST_EXPECTED: Final = 180.0
 _BUSY_CHANGE: Final = 5.0
 _MOOD_CHANGE: Final = 1.5
+# On a day that a token moves by so much, one crowd in so many is of one mind, and speaks more.
+_UNITING_CHANGE: Final = 6.0
+_ONE_UNITED_IN: Final = 4
+_UNITED_FACTOR: Final = 2.5
 _HOUR: Final = WINDOW_NAMES.index("h1")
 _DAY: Final = WINDOW_NAMES.index("h24")
 # What a writer does: shares of statements, replies, quotes, reposts, news, bots' bursts, scams, odd letters, injections.
@@ -40,10 +44,14 @@ class _Topic:
     pool: Pool
     price: float
     change: float
+    day_change: float
     expected: float
+    united: bool
 
     @property
     def mood(self) -> str:
+        if self.united:
+            return "up" if self.day_change > 0 else "down"
         return "up" if self.change > _MOOD_CHANGE else "down" if self.change < -_MOOD_CHANGE else "flat"
 
 
@@ -145,23 +153,34 @@ def _topics(market: Market, t: float) -> list[_Topic]:
     if not places:
         return []
     snapshot = market.snapshot(places, t)
-    change = np.nan_to_num(snapshot.change[:, _HOUR])
-    expected = _expected(np.nan_to_num(snapshot.volume[:, _DAY]), change)
+    change, day_change = np.nan_to_num(snapshot.change[:, _HOUR]), np.nan_to_num(snapshot.change[:, _DAY])
+    united = np.array([_is_united(catalogue.pools[index], t) for index in places]) & (np.abs(day_change) > _UNITING_CHANGE)
+    factor = np.where(united, _UNITED_FACTOR, 1.0)
+    expected = _expected(np.nan_to_num(snapshot.volume[:, _DAY]), change, factor)
     return [
-        _Topic(catalogue.pools[index], float(snapshot.price_usd[place]), float(change[place]), float(expected[place]))
+        _Topic(
+            *(catalogue.pools[index], float(snapshot.price_usd[place]), float(change[place]), float(day_change[place])),
+            *(float(expected[place]), bool(united[place])),
+        )
         for place, index in enumerate(places)
     ]
 
 
-def _expected(volume: Floats, change: Floats) -> Floats:
+def _is_united(pool: Pool, t: float) -> bool:
+    """Whether a token's crowd is of one mind on the UTC day of a moment, should the token move."""
+    digest = hashlib.blake2b(f"{pool.chain}:{pool.base.address}:{int(t // 86400)}".encode(), digest_size=1).digest()
+    return digest[0] % _ONE_UNITED_IN == 0
+
+
+def _expected(volume: Floats, change: Floats, factor: Floats) -> Floats:
     """Expected posts of each token: more for what is traded more, up to five times as many while it moves."""
-    interest = 0.06 * np.log10(1.0 + volume / 1000.0) ** 2
+    interest = 0.06 * factor * np.log10(1.0 + volume / 1000.0) ** 2
     expected = interest * (1.0 + np.minimum(np.abs(change) / _BUSY_CHANGE, 4.0))
     return np.asarray(expected * min(1.0, _MOST_EXPECTED / max(float(expected.sum()), 1e-9)))
 
 
 def _statement(rng: np.random.Generator, topic: _Topic) -> str:
-    mood = topic.mood if rng.random() < 0.78 else _any(rng, ("up", "down", "flat"))
+    mood = topic.mood if rng.random() < (0.97 if topic.united else 0.78) else _any(rng, ("up", "down", "flat"))
     parts = (_any(rng, texts.OPENERS), _any(rng, texts.STATEMENTS[mood]), _any(rng, texts.CLOSERS[mood]))
     text = _filled(rng, topic, "".join(parts))
     return text[:1].upper() + text[1:] if rng.random() < 0.3 else text
