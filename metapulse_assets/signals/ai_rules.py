@@ -7,12 +7,14 @@ Belongs here: which analysis is sure enough to be a signal. Does not: asking mod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from metapulse_assets.intelligence.kinds import Kind
 from metapulse_assets.signals.hits import View
 
 MIN_CONFIDENCE = 0.6
 MIN_CONFIDENCE_SINGLE = 0.7
 """Start values that the requirements give; one model alone must be surer."""
-SIGNAL_KINDS = ("comprehensive", "technical")
+MIN_CONFIDENCE_BY_STATUS = {"agreed": MIN_CONFIDENCE, "single_model": MIN_CONFIDENCE_SINGLE}
+SIGNAL_KINDS: tuple[Kind, ...] = ("comprehensive", "technical")
 """A view of the market names no token, and sentiment alone is the social rules' matter."""
 
 Analysis = Mapping[str, Any]
@@ -25,7 +27,7 @@ def find_ai_hits(analyses: Iterable[Analysis]) -> list[View]:
     """
     hits = []
     for row in analyses:
-        needed = {"agreed": MIN_CONFIDENCE, "single_model": MIN_CONFIDENCE_SINGLE}.get(row["status"])
+        needed = MIN_CONFIDENCE_BY_STATUS.get(row["status"])
         if needed is None or row["token_id"] is None or row["kind"] not in SIGNAL_KINDS:
             continue
         if row["direction"] not in ("buy", "sell") or (row["confidence"] or 0.0) < needed:

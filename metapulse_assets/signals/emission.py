@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from metapulse_assets.intelligence.kinds import HORIZON_SECONDS as ASKED_HORIZON
+from metapulse_assets.signals.ai_rules import MIN_CONFIDENCE_BY_STATUS, SIGNAL_KINDS
 from metapulse_assets.signals.candidates import (
     VIEW,
     Candidates,
@@ -33,6 +35,11 @@ TARGET_ATR = 3.0
 HORIZON_SECONDS: Mapping[str, int] = {"5m": 3_600, "1h": 24 * 3_600, "1d": 7 * 24 * 3_600, VIEW: 24 * 3_600}
 """The time that the move is given, by timeframe of its candle; for a view the day that it is about. Own choice among the
 horizons of the outcomes."""
+
+AI_HORIZON_SECONDS: Mapping[str, int] = {
+    f"{kind}_{status}": ASKED_HORIZON[kind] for kind in SIGNAL_KINDS for status in MIN_CONFIDENCE_BY_STATUS
+}
+"""The time that the models were asked about, by rule."""
 
 EXPIRY_SECONDS = 24 * 3_600
 """How long a signal may be acted upon: 24 h, a start value that the requirements give."""
@@ -113,13 +120,19 @@ def emit_signals(
         price_usd=chosen.price_usd,
         target_usd=target,
         stop_usd=stop,
-        horizon_seconds=by_timeframe(chosen.timeframe, HORIZON_SECONDS).astype(np.int64),
+        horizon_seconds=_horizons(chosen),
         reasons=_reasons(chosen, target, stop, risk, risk_rows),
         opened_at=chosen.opened_at,
         observed_at=chosen.closed_at,
         emitted_at=chosen.available_at,
         expires_at=chosen.available_at + EXPIRY_SECONDS,
     )
+
+
+def _horizons(chosen: Candidates) -> IntArray:
+    usual = by_timeframe(chosen.timeframe, HORIZON_SECONDS).astype(np.int64)
+    asked = [AI_HORIZON_SECONDS.get(rule, seconds) for rule, seconds in zip(chosen.rule.tolist(), usual.tolist(), strict=True)]
+    return np.array(asked, dtype=np.int64)
 
 
 def target_and_stop(direction: StrArray, price_usd: FloatArray, atr_usd: FloatArray) -> tuple[FloatArray, FloatArray]:

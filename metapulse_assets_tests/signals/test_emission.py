@@ -80,6 +80,13 @@ def test_horizon_by_timeframe(timeframe: str, hours: int) -> None:
     assert emit(candidate(timeframe=timeframe)).horizon_seconds.tolist() == [hours * 3_600]
 
 
+@pytest.mark.parametrize(("rule", "hours"), [("comprehensive_agreed", 4), ("technical_single_model", 1), ("sources_agree", 24)])
+def test_models_are_given_the_time_they_were_asked_about(rule: str, hours: int) -> None:
+    inputs = {"probability_up": 0.8, "sources": {}}
+    made = emit(candidate(timeframe=VIEW, rule=rule, inputs=inputs))
+    assert made.horizon_seconds.tolist() == [hours * 3_600]
+
+
 @pytest.mark.parametrize(
     ("direction", "price", "atr", "target", "stop"),
     [
