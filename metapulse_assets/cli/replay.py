@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Candles of so many days before the first one are imported too, so that hourly indicators are warm.
 WARM_UP_DAYS = 35
+POSTS_BEFORE_DAYS = 9
 
 
 def replay(
@@ -30,6 +31,9 @@ def replay(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First UTC day.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last UTC day.")],
     quote: Annotated[str | None, typer.Option(help="Take the files priced in this currency; not given: dollars.")] = None,
+    quote_usd: Annotated[
+        float, typer.Option(min=0.0, help="Dollars that a unit of the quote currency was worth: makes volumes dollars.")
+    ] = 1.0,
     tokens: Annotated[str, typer.Option(help="Tickers, separated by commas; not given: all.")] = "",
     posts: Annotated[str | None, typer.Option(help="Set of files of posts, as tweets_cryptop12.")] = None,
     name: Annotated[str, typer.Option(help="Name of this replay; each has a database of its own.")] = "default",
@@ -50,7 +54,9 @@ def replay(
         from metapulse_assets.platform.database import get_engine
 
         engine = get_engine(settings)
-        _import(engine, recordings, candles, quote, tokens, posts, span)
+        _import_candles(engine, recordings, candles, quote, quote_usd, tokens, span)
+        if posts is not None:
+            _import_posts(engine, recordings, posts, span)
         played = _play(engine, settings, span, quote or "USD", again)
         _tell(engine, settings, played)
         engine.dispose()
@@ -67,39 +73,49 @@ def _prepare(name: str) -> "Settings":
     return settings
 
 
-def _import(
+def _import_candles(
     engine: "sa.Engine",
     recordings: Path,
     folder: str,
     quote: str | None,
+    quote_usd: float,
     tokens: str,
-    posts: str | None,
     span: tuple[date, date],
 ) -> None:
     from metapulse_assets.platform.day_partitions import day_bounds
-    from metapulse_assets.platform.dead_letters import store_dead_letters
     from metapulse_assets.replay.candle_import import NothingToImportError, choose_files, import_candles
-    from metapulse_assets.replay.post_import import import_posts
 
     start, end = day_bounds(*span)
-    now = datetime.now(UTC)
     tickers = [ticker.strip().upper() for ticker in tokens.split(",") if ticker.strip()]
     try:
         files = choose_files(recordings, folder, quote, tickers)
     except NothingToImportError as error:
         raise CommandError(str(error), 2) from None
     with engine.begin() as connection:
-        brought = import_candles(connection, files, start - timedelta(days=WARM_UP_DAYS), end, now)
+        from_then = start - timedelta(days=WARM_UP_DAYS)
+        brought = import_candles(connection, files, from_then, end, datetime.now(UTC), quote_usd)
     say(f"candles: {brought.candles} new, of {len(brought.token_ids)} tokens ({', '.join(sorted(brought.token_ids))})")
-    if posts is None:
-        return
+
+
+def _import_posts(engine: "sa.Engine", recordings: Path, posts: str, span: tuple[date, date]) -> None:
+    from metapulse_assets.platform.day_partitions import day_bounds
+    from metapulse_assets.platform.dead_letters import store_dead_letters
+    from metapulse_assets.replay.post_import import import_posts
+    from metapulse_assets.social.reading_store import find_mentions_again, judge_again
+
+    start, end = day_bounds(*span)
     paths = sorted(path for pattern in ("*.ndjson", "*.ndjson.gz") for path in (recordings / posts).glob(pattern))
     if not paths:
         raise CommandError(f"{recordings / posts}: no files of posts (*.ndjson, *.ndjson.gz)", 2)
+    now = datetime.now(UTC)
     with engine.begin() as connection:
-        # A week before the first day: velocity is measured against it.
-        read = import_posts(connection, paths, start - timedelta(days=8), end, now)
+        # The first day's figures are held against the week before, whose posts must have been understood by then.
+        read = import_posts(connection, paths, start - timedelta(days=POSTS_BEFORE_DAYS), end, now)
         store_dead_letters(connection, read.refused, now, None)
+        for number in range(POSTS_BEFORE_DAYS, 0, -1):
+            day = span[0] - timedelta(days=number)
+            find_mentions_again(connection, day)
+            judge_again(connection, day)
     say(f"posts: {read.stored} new of {read.read} read, {len(read.refused)} refused (see dead_letters)")
 
 

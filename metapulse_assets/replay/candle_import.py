@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from metapulse_assets.market.candle_store import insert_candles
 from metapulse_assets.market.tables import tokens, tracked_tokens
 from metapulse_assets.market.timeframes import TIMEFRAMES
+from metapulse_assets.platform.bulk import Columns
 from metapulse_assets.replay.coin_names import name_of
 from metapulse_assets.replay.stored_files import store_file
 from metapulse_assets.sandbox.market import Candles
@@ -60,9 +61,18 @@ def choose_files(recordings: Path, folder: str, quote: str | None, tickers: Iter
 
 
 def import_candles(
-    connection: sa.Connection, files: Iterable[CandleFile], start: datetime, end: datetime, recorded_at: datetime
+    connection: sa.Connection,
+    files: Iterable[CandleFile],
+    start: datetime,
+    end: datetime,
+    recorded_at: datetime,
+    quote_usd: float = 1.0,
 ) -> ImportedCandles:
-    """Store the candles of [start, end) of these files; what is stored already stays."""
+    """Store the candles of [start, end) of these files; what is stored already stays.
+
+    Prices stay in the files' quote currency; volumes become dollars at `quote_usd` dollars a unit of it, since how much is
+    traded is evidence for which token a ticker means.
+    """
     ids: dict[str, int] = {}
     stored = 0
     for file in files:
@@ -72,7 +82,9 @@ def import_candles(
             continue
         first = datetime.fromtimestamp(int(candles.start[within[0]]), UTC)
         ids[file.base] = _token(connection, file, first)
-        stored += _store(connection, file, candles, within, ids[file.base], recorded_at)
+        columns = _columns(candles, file.seconds, within, ids[file.base], quote_usd)
+        columns["payload_id"] = np.full(within.size, store_file(connection, file.path, recorded_at), np.int64)
+        stored += insert_candles(connection, FRAME_NAMES[file.seconds], columns, SOURCE, recorded_at)
     return ImportedCandles(ids, stored)
 
 
@@ -109,25 +121,17 @@ def _token(connection: sa.Connection, file: CandleFile, first: datetime) -> int:
     return token_id
 
 
-def _store(
-    connection: sa.Connection,
-    file: CandleFile,
-    candles: Candles,
-    within: np.ndarray[tuple[int], np.dtype[np.intp]],
-    token_id: int,
-    recorded_at: datetime,
-) -> int:
-    payload_id = store_file(connection, file.path, recorded_at)
+def _columns(
+    candles: Candles, seconds: int, within: np.ndarray[tuple[int], np.dtype[np.intp]], token_id: int, quote_usd: float
+) -> Columns:
     opened_at = candles.start[within].astype("datetime64[s]").astype("datetime64[us]")
-    columns = {
+    return {
         "token_id": np.full(within.size, token_id, np.int32),
         "opened_at": opened_at,
-        "available_at": opened_at + np.timedelta64(timedelta(seconds=file.seconds)),
-        "payload_id": np.full(within.size, payload_id, np.int64),
+        "available_at": opened_at + np.timedelta64(timedelta(seconds=seconds)),
         "open": candles.open[within],
         "high": candles.high[within],
         "low": candles.low[within],
         "close": candles.close[within],
-        "volume_usd": candles.volume[within],
+        "volume_usd": candles.volume[within] * quote_usd,
     }
-    return insert_candles(connection, FRAME_NAMES[file.seconds], columns, SOURCE, recorded_at)

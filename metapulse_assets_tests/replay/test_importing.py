@@ -52,6 +52,14 @@ def test_candles_are_usable_when_they_closed_and_lead_to_their_file(engine: sa.E
         assert token.first_recorded_at == START + HOUR
 
 
+def test_volumes_become_dollars_and_prices_stay(engine: sa.Engine, folder: Path) -> None:
+    files = choose_files(folder, "ohlcv_binance_1h", None, ["SOL"])
+    with engine.begin() as connection:
+        import_candles(connection, files, START, START + HOUR, NOW, quote_usd=100.0)
+        [row] = stored_candles(connection)
+        assert (row.open, row.volume_usd) == (20.0, pytest.approx(10 * 20.5 * 100))
+
+
 def test_a_second_import_changes_nothing(engine: sa.Engine, folder: Path) -> None:
     files = choose_files(folder, "ohlcv_binance_1h", None, [])
     with engine.begin() as connection:
