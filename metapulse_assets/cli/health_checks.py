@@ -184,12 +184,13 @@ def _vendors(settings: "Settings") -> Iterator[Check]:
             yield Check("sandbox", "ok", f"answers at {settings.sandbox_url}")
         else:
             yield Check("sandbox", "note", "does not run; runs start it when they need it")
-        return
-    for vendor, url, name in (
-        ("dexscreener", f"{settings.dexscreener_url}/token-profiles/latest/v1", "DEXSCREENER_API_URL"),
-        ("geckoterminal", f"{settings.geckoterminal_url}/networks?page=1", "GECKOTERMINAL_API_URL"),
+    # Those that need a key are not asked: a question costs money, or counts against a day's quota.
+    for vendor, url, path, name in (
+        ("dexscreener", settings.dexscreener_url, "/token-profiles/latest/v1", "DEXSCREENER_API_URL"),
+        ("geckoterminal", settings.geckoterminal_url, "/networks?page=1", "GECKOTERMINAL_API_URL"),
     ):
-        yield _vendor(vendor, url, f"check this machine's way to the internet, and {name} if you set it")
+        if settings.mode != "replay" and not settings.is_in_sandbox(url):
+            yield _vendor(vendor, url + path, f"check this machine's way to the internet, and {name} if you set it")
 
 
 def _vendor(vendor: str, url: str, cure: str) -> Check:
@@ -212,7 +213,12 @@ def _vendor(vendor: str, url: str, cure: str) -> Check:
 def _keys(settings: "Settings") -> Iterator[Check]:
     for name, use in KEYS.items():
         given = getattr(settings, name.lower()) is not None
-        yield Check(name, "note", f"{'set' if given else 'not set'}; {use}: not built yet, nothing needs it")
+        if settings.mode != "live":
+            yield Check(name, "note", f"{'set' if given else 'not set'}; {use}: only live mode uses it")
+        elif given:
+            yield Check(name, "ok", f"set; {use}")
+        else:
+            yield Check(name, "note", f"not set: {use} switched off", f"set {name} in .env to switch it on")
 
 
 def _webserver_port(settings: "Settings") -> Iterator[Check]:

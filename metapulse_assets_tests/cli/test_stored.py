@@ -110,7 +110,7 @@ class TestDoctor:
         assert not [name for name, (state, _) in found.items() if state == "wrong"]
         assert found["schema"][0] == found["database's mode"][0] == found["dead letters"][0] == "ok"
         assert found["sandbox"] == ("note", "does not run; runs start it when they need it")
-        assert "not built yet" in found["GROQ_API_KEY"][1]
+        assert "only live mode uses it" in found["GROQ_API_KEY"][1]
         assert found["Dagster's storage"][0] == "note"
 
     def test_nothing_set_up_yet_is_not_wrong(self, command: Command, instance: Path) -> None:

@@ -118,7 +118,7 @@ def test_up_refuses_a_port_that_is_taken(machine: dict[str, str]) -> None:
 
 def test_ctrl_c_ends_a_run(machine: dict[str, str]) -> None:
     with Up(machine, command="run") as run:
-        run.wait_for("Dagster: market_tick")
+        run.wait_for("Dagster: everything")
         code = run.stop(signal.SIGINT)
 
     assert code == 130

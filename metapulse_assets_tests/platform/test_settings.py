@@ -137,7 +137,7 @@ def test_wrong_number_is_named_without_its_value(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("METAPULSE_MODE", PLANTED, "'sandbox' or 'live'"),
+        ("METAPULSE_MODE", PLANTED, "'sandbox', 'live' or 'replay'"),
         ("NODE_ENV", PLANTED, "METAPULSE_ENV or NODE_ENV: "),
         ("LOG_LEVEL", PLANTED, "LOG_LEVEL: "),
         ("METAPULSE_FIRST_DAY", PLANTED, "METAPULSE_FIRST_DAY: "),
@@ -234,8 +234,11 @@ def test_vendors_by_mode() -> None:
 
 
 def test_each_kind_of_data_has_a_database_of_its_own(tmp_path: Path) -> None:
-    labels = [load_settings(mode=mode, recordings=folder).database_label for mode in Mode for folder in (None, tmp_path)]
-    assert labels == ["metapulse_sandbox", "metapulse_recordings", "metapulse_live", "metapulse_live"]
+    given = {mode: [load_settings(mode=mode, recordings=folder).database_label for folder in (None, tmp_path)] for mode in Mode}
+    assert given[Mode.SANDBOX] == ["metapulse_sandbox", "metapulse_recordings"]
+    assert given[Mode.LIVE] == ["metapulse_live"] * 2
+    assert given[Mode.REPLAY] == ["metapulse_replay_default"] * 2
+    assert load_settings(mode=Mode.REPLAY, replay_name="may_2023").database_label == "metapulse_replay_may_2023"
 
 
 def test_lists_levels_and_folders_are_read_as_people_write_them() -> None:
