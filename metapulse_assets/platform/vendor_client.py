@@ -6,13 +6,10 @@ A vendor's module (`vendors/`) says what to ask and what the answer means; this 
 import asyncio
 import json
 import logging
-import math
 import random
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +22,7 @@ from metapulse_assets import __version__
 from metapulse_assets.platform.circuit_breaker import BreakerPolicy, CircuitBreaker
 from metapulse_assets.platform.clock import Clock, system_clock
 from metapulse_assets.platform.dead_letters import DeadLetter
+from metapulse_assets.platform.rate_headers import retry_after, seconds_to_reset
 from metapulse_assets.platform.rate_limit import BUCKETS, Gate, SharedRateLimit
 from metapulse_assets.platform.raw_payloads import RawPayload
 from metapulse_assets.platform.redaction import redact
@@ -35,8 +33,6 @@ LONGEST_BACKOFF_SECONDS = 60.0
 EXCERPT_BYTES = 2_000
 # A run does not sleep longer than this for a vendor: the call fails, and the gate stays shut for as long as was asked.
 LONGEST_WAIT_SECONDS = 120.0
-# Epoch milliseconds lie far above this, epoch seconds far below.
-_SMALLEST_EPOCH_MS = 1e11
 
 
 log = logging.getLogger("metapulse.vendors")
@@ -258,7 +254,9 @@ class VendorClient:
         wait = self._wait_asked(exchange)
         if wait is not None:
             self._rate_limit.block(gate, wait)
-        self._heed_rate_headers(gate, response)
+        until_reset = seconds_to_reset(exchange.headers, self._clock())
+        if until_reset is not None:
+            self._rate_limit.block(gate, until_reset)
         self._check_status(gate, response, exchange, wait)
         return exchange
 
@@ -322,7 +320,7 @@ class VendorClient:
         """Raise where another try may help."""
         status, body = response.status_code, exchange.payload.body
         if wait is None:
-            wait = _retry_after(response, self._clock())
+            wait = retry_after(exchange.headers, self._clock())
         if status == httpx2.codes.TOO_MANY_REQUESTS:
             if wait is not None:
                 self._rate_limit.block(gate, wait)
@@ -363,20 +361,6 @@ class VendorClient:
         self._breaker.failed(reason)
         return _RetryableError(reason, body, wait, exchange)
 
-    def _heed_rate_headers(self, gate: Gate, response: httpx2.Response) -> None:
-        remaining = response.headers.get("x-ratelimit-remaining", response.headers.get("x-rate-limit-remaining"))
-        reset = response.headers.get("x-ratelimit-reset", response.headers.get("x-rate-limit-reset"))
-        if remaining is None or reset is None:
-            return
-        try:
-            left, at = float(remaining), float(reset)
-        except ValueError:
-            return
-        if left <= 0 and math.isfinite(at):
-            # Some vendors give seconds to wait, others the epoch second (or millisecond) of the reset.
-            at, now = at / 1000 if at > _SMALLEST_EPOCH_MS else at, self._clock().timestamp()
-            self._rate_limit.block(gate, max(at - now if at > now / 2 else at, 0.0))
-
     @staticmethod
     def _pause_after(error: Exception) -> bool | float:
         if not isinstance(error, _RetryableError):
@@ -384,19 +368,3 @@ class VendorClient:
         if error.wait_seconds is None:
             return True
         return error.wait_seconds if error.wait_seconds <= LONGEST_WAIT_SECONDS else False
-
-
-def _retry_after(response: httpx2.Response, now: datetime) -> float | None:
-    """Seconds to wait as the vendor says, in either form of the header (RFC 9110, 10.2.3)."""
-    value = response.headers.get("retry-after")
-    if not value:
-        return None
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip(), re.ASCII):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - now).total_seconds(), 0.0)

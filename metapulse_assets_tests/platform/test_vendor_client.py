@@ -9,15 +9,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-import httpx2
 import pytest
 import sqlalchemy as sa
 import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapulse_assets.platform import vendor_client
 from metapulse_assets.platform.circuit_breaker import BreakerPolicy
+from metapulse_assets.platform.rate_headers import retry_after
 from metapulse_assets.platform.rate_limit import Gate, Limit
 from metapulse_assets.platform.tables import circuit_breakers
 from metapulse_assets.platform.vendor_client import EXCERPT_BYTES, Answer, CallPolicy, VendorClient, VendorError
@@ -217,7 +216,7 @@ def test_retry_after_is_heeded_in_both_forms(ask: Ask, form: str) -> None:
     )
 )
 def test_any_retry_after_is_a_sane_pause_or_none(value: str) -> None:
-    pause = vendor_client._retry_after(httpx2.Response(429, headers={b"retry-after": value.encode("latin-1")}), NOW)
+    pause = retry_after({"retry-after": value}, NOW)
     assert pause is None or 0 <= pause < 1e12
 
 
@@ -233,7 +232,7 @@ def test_any_retry_after_is_a_sane_pause_or_none(value: str) -> None:
     ],
 )
 def test_retry_after_means_what_the_standard_says(value: str, pause: float | None) -> None:
-    assert vendor_client._retry_after(httpx2.Response(429, headers={"retry-after": value}), NOW) == pause
+    assert retry_after({"retry-after": value}, NOW) == pause
 
 
 @pytest.mark.parametrize(
