@@ -15,6 +15,7 @@ import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metapulse_assets.platform import vendor_client
 from metapulse_assets.platform.circuit_breaker import BreakerPolicy
 from metapulse_assets.platform.rate_headers import retry_after
 from metapulse_assets.platform.rate_limit import Gate, Limit
