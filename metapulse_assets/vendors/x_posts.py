@@ -205,7 +205,8 @@ def read_posts(payload: RawPayload, source: str) -> Page[Post]:
     token = meta.get("next_token")
     page.next_token = token if isinstance(token, str) and token else None
     includes = body.get("includes")
-    for raw in includes.get("users") or [] if isinstance(includes, dict) else []:
+    users = includes.get("users") if isinstance(includes, dict) else None
+    for raw in users if isinstance(users, list) else []:
         author = _validated(page, raw, _AUTHOR, source)
         if author is not None:
             page.authors[author.id] = author
