@@ -1,13 +1,14 @@
 """Keeping `signals` in step with what the rules found: select, complete, store. Nothing that was emitted is changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from psycopg.types.json import Jsonb
 
 from metapulse_assets.market.tables import tokens
+from metapulse_assets.platform.bulk import driver
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, utc_day
 from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.signals.assessing import read_risk
@@ -70,12 +71,22 @@ def _emit(connection: sa.Connection, found: Sequence[Found], as_of: datetime, mo
         }
         for row in complete(connection, found)
     ]
-    if not rows:
-        return 0
-    stored = connection.execute(
-        insert(signals).on_conflict_do_nothing(index_elements=["signal_id"]).returning(signals.c.signal_id), rows
-    )
-    return len(stored.all())
+    return _store(connection, rows) if rows else 0
+
+
+def _store(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Store signals; one that is stored already stays as it is. By COPY: a backfill brings tens of thousands."""
+    raw, names = driver(connection), [column.name for column in signals.columns]
+    columns = ", ".join(names)
+    raw.execute("DROP TABLE IF EXISTS staging_signals")
+    raw.execute("CREATE TEMP TABLE staging_signals (LIKE signals) ON COMMIT DROP")
+    with raw.cursor().copy(f"COPY staging_signals ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([Jsonb(row[name]) if name == "reasons" else row[name] for name in names])
+    return raw.execute(
+        f"INSERT INTO signals ({columns}) SELECT {columns} FROM staging_signals"  # noqa: S608 - names of ours
+        " ON CONFLICT (signal_id) DO NOTHING"
+    ).rowcount
 
 
 def complete(connection: sa.Connection, found: Sequence[Found]) -> list[dict[str, Any]]:
