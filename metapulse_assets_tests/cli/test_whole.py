@@ -1,13 +1,16 @@
 """The program as people use it: processes of its own, a home of its own, free ports."""
 
+import gzip
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -85,7 +88,45 @@ def test_run_goes_from_nothing_to_signals(machine: dict[str, str]) -> None:
     found = json.loads(listed.stdout)
     assert found
     assert {signal["mode"] for signal in found} == {"sandbox"}
+    assert {"technical", "ai"} <= {signal["kind"] for signal in found}
     assert processes_of(machine) == []
+
+    [of_models, *_] = [signal["signal_id"] for signal in found if signal["kind"] == "ai"]
+    explained = metapulse(machine, "explain", of_models[:12])
+    assert explained.returncode == 0, explained.stderr
+    assert "made again at its time: equal" in explained.stdout
+    assert "sha256" in explained.stdout
+    assert "the chain holds" in explained.stderr
+    assert metapulse(machine, "explain", "no-such-signal").returncode == 2
+
+
+RECORDED = "timestamp,open,high,low,close,volume\n"
+
+
+def test_a_replay_of_recorded_days_comes_out_equal(machine: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "recorded" / "ohlcv_binance_1h"
+    folder.mkdir(parents=True)
+    start, price, lines = datetime(2023, 3, 25), 100.0, []
+    luck = random.Random(7)
+    for hour in range(40 * 24):
+        before, price = price, price * (1 + luck.gauss(0, 0.01))
+        high, low = max(before, price) * 1.002, min(before, price) / 1.002
+        lines.append(f"{start + timedelta(hours=hour):%Y-%m-%d %H:%M:%S},{before},{high},{low},{price},1000")
+    (folder / "SOLUSDT_1h.csv.gz").write_bytes(gzip.compress((RECORDED + "\n".join(lines)).encode()))
+    days = ("--from", "2023-05-01", "--to", "2023-05-02")
+    options = ("--candles", "ohlcv_binance_1h", "--name", "test", "--again")
+    done = metapulse(machine, "replay", str(folder.parent), *days, *options)
+
+    assert done.returncode == 0, done.stderr
+    assert "candles: 888 new, of 1 tokens (SOL)" in done.stderr
+    page = Path(machine["METAPULSE_HOME"]) / "replays" / "test" / "report.md"
+    told = page.read_text()
+    assert "every table came out equal" in told
+    assert "| SOL | Solana |" in told
+    assert processes_of(machine) == []
+    absent = metapulse(machine, "replay", str(folder.parent), *days, "--candles", "nowhere")
+    assert absent.returncode == 2
+    assert "no candle files" in absent.stderr
 
 
 def test_up_answers_and_leaves_nothing(machine: dict[str, str]) -> None:
