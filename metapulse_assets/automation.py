@@ -3,6 +3,7 @@
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from metapulse_assets.operations.automation import operations_jobs_and_schedules
 from metapulse_assets.platform.intervals import cron_for_interval
 from metapulse_assets.platform.job_runs import tick_schedule
 from metapulse_assets.platform.settings import Settings
@@ -16,6 +17,7 @@ SOCIAL = dg.AssetSelection.groups("social")
 INTELLIGENCE = dg.AssetSelection.groups("intelligence")
 SIGNALS = dg.AssetSelection.groups("signals")
 # What asks somebody outside. A past day cannot be asked for again, and a replay asks nobody.
+OPERATIONS = dg.AssetSelection.groups("operations")
 ASKING = dg.AssetSelection.assets(
     "tracked_tokens", "token_metrics", "token_security", "social_posts", "ai_requests", "ai_answers"
 )
@@ -32,15 +34,18 @@ def jobs_and_schedules(settings: Settings) -> tuple[Jobs, Schedules]:
     social = _job("social_tick", SOCIAL, "Read posts, and carry mentions, sentiment and social metrics on.")
     intelligence = _job("ai_tick", INTELLIGENCE, "Ask the language models where something happened.")
     reports = _job("daily_reports", REPORTS, "Measure what is worth measuring once a day.", REPORT_TAGS)
-    everything = _job("everything", dg.AssetSelection.all(), "All assets, for today or over past days.", REPORT_TAGS)
-    replay = _job("replay", dg.AssetSelection.all() - ASKING, "Past days from stored rows alone; asks nobody.", REPORT_TAGS)
+    pipeline = dg.AssetSelection.all().materializable() - OPERATIONS
+    everything = _job("everything", pipeline, "The whole pipeline, for today or over past days.", REPORT_TAGS)
+    replay = _job("replay", pipeline - ASKING, "Past days from stored rows alone; asks nobody.", REPORT_TAGS)
     social_cron, ai_cron = cron_for_interval(settings.social_data_interval), cron_for_interval(settings.ai_analysis_interval)
     schedules += [
         tick_schedule(social, social_cron, "A tick of the social data.", running),
         tick_schedule(intelligence, ai_cron, "A tick of the language models.", running),
-        tick_schedule(reports, REPORTS_CRON, "The reports of the day.", running),
+        tick_schedule(reports, REPORTS_CRON, "The reports of the day.", running, partitioned=False),
     ]
-    return [*jobs, social, intelligence, reports, everything, replay], schedules
+    clean_up_jobs, clean_up_schedules = operations_jobs_and_schedules(settings)
+    jobs += [social, intelligence, reports, everything, replay]
+    return [*jobs, *clean_up_jobs], [*schedules, *clean_up_schedules]
 
 
 def _market_and_signals(settings: Settings) -> tuple[Jobs, Schedules]:

@@ -13,6 +13,11 @@ from metapulse_assets.intelligence import assets as intelligence_assets
 from metapulse_assets.intelligence.checks import intelligence_checks
 from metapulse_assets.market import assets as market_assets
 from metapulse_assets.market.checks import market_checks
+from metapulse_assets.market.stream_assets import stream_specs
+from metapulse_assets.market.stream_checks import stream_checks
+from metapulse_assets.operations import assets as operations_assets
+from metapulse_assets.operations.automation import operations_sensors
+from metapulse_assets.operations.checks import operations_checks
 from metapulse_assets.platform.console_log import console_logger
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import get_settings
@@ -29,15 +34,15 @@ from metapulse_assets.social.post_checks import post_checks
 
 DOMAINS = (
     *(market_assets, indicator_assets, warm_up_assets, post_assets, social_assets, intelligence_assets),
-    *(security_assets, signal_assets, outcome_assets),
+    *(security_assets, signal_assets, outcome_assets, operations_assets),
 )
 
 
 def all_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of all domains, in the order of the data."""
     return [
-        *(*market_checks(), *indicator_checks(), *post_checks(), *social_checks(), *intelligence_checks()),
-        *(*security_checks(), *signal_checks(), *outcome_checks(), *proof_checks()),
+        *(*market_checks(), *stream_checks(), *indicator_checks(), *post_checks(), *social_checks(), *intelligence_checks()),
+        *(*security_checks(), *signal_checks(), *outcome_checks(), *proof_checks(), *operations_checks()),
     ]
 
 
@@ -46,10 +51,11 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     settings = get_settings()
     jobs, schedules = jobs_and_schedules(settings)
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(DOMAINS),
+        assets=[*dg.load_assets_from_modules(DOMAINS), *stream_specs()],
         asset_checks=all_checks(),
         jobs=jobs,
         schedules=schedules,
+        sensors=operations_sensors(settings),
         resources={"platform": Platform(settings), **(resources or {})},
         executor=dg.in_process_executor,
         loggers={"console": console_logger},

@@ -4,7 +4,25 @@ from typing import Annotated
 
 import typer
 
-from metapulse_assets.cli import database, doctor, explain, indicators, replay, risk, run, sandbox, setup, signals, tokens, up
+from metapulse_assets.cli import (
+    database,
+    dlq,
+    doctor,
+    explain,
+    indicators,
+    queue,
+    replay,
+    risk,
+    run,
+    sandbox,
+    setup,
+    signals,
+    stream,
+    tail,
+    tokens,
+    up,
+    worker,
+)
 from metapulse_assets.cli.failures import CommandGroup
 
 app = typer.Typer(
@@ -16,10 +34,12 @@ app = typer.Typer(
 )
 for command in (
     *(run.run, up.up, signals.signals, explain.explain, tokens.tokens, indicators.indicators, replay.replay, risk.risk),
-    *(doctor.doctor, sandbox.sandbox, setup.setup),
+    *(stream.stream, worker.worker, tail.tail, doctor.doctor, sandbox.sandbox, setup.setup),
 ):
     app.command()(command)
 app.add_typer(database.db, name="db")
+app.add_typer(queue.queue, name="queue")
+app.add_typer(dlq.dlq, name="dlq")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import sysconfig
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from metapulse_assets.platform.processes import ProcessSpec
     from metapulse_assets.platform.settings import Settings
 
-WEBSERVER, DAEMON = "webserver", "daemon"
+WEBSERVER, DAEMON, STREAM = "webserver", "daemon", "stream"
 HOST = "127.0.0.1"
 CANCEL_SECONDS = 4.0
 _HEALTH = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy lastHeartbeatTime } } } }"
 
 
 def service_specs(settings: "Settings") -> "list[ProcessSpec]":
-    """The two processes, in the order they are started."""
+    """The processes that stay, in the order they are started: Dagster's two, and the stream."""
     from metapulse_assets.platform.processes import ProcessSpec
     from metapulse_assets.platform.settings import project_root
 
@@ -40,10 +41,12 @@ def service_specs(settings: "Settings") -> "list[ProcessSpec]":
     logs = settings.home / "logs"
     page = (str(programs / "dagster-webserver"), "-h", HOST, "-p", str(settings.webserver_port), "-w", workspace)
     loop = (str(programs / "dagster-daemon"), "run", "-w", workspace)
+    stream = (sys.executable, "-c", "from metapulse_assets.cli import main; main()", "stream")
     # The daemon ends cleanly on SIGINT; SIGTERM it takes for the same.
     return [
         ProcessSpec(WEBSERVER, page, logs / "webserver.log", environment, signal.SIGINT, stop_seconds=4.0),
         ProcessSpec(DAEMON, loop, logs / "daemon.log", environment, signal.SIGINT, stop_seconds=5.0),
+        ProcessSpec(STREAM, stream, logs / "stream.log", environment, signal.SIGTERM, stop_seconds=8.0),
     ]
 
 

@@ -38,7 +38,7 @@ def all_checks() -> list[Check]:
         cure = "correct it in the environment or in .env; .env.example explains every setting"
         return [Check("setting", "wrong", line, cure) for line in str(error).splitlines()]
     checks = [Check("settings", "ok", "valid"), Check("mode", "ok", environment.describe_mode(settings)), _dagster_home()]
-    for part in (_database, _vendors, _keys, _webserver_port, _disk):
+    for part in (_retention, _database, _vendors, _keys, _webserver_port, _disk):
         checks += _guarded(part, settings)
     return checks
 
@@ -116,6 +116,7 @@ def _contents(settings: "Settings") -> Iterator[Check]:
     engine = get_engine(settings)
     try:
         yield from _rows(settings)
+        yield from _operations(settings)
     finally:
         engine.dispose()
 
@@ -154,6 +155,48 @@ def _rows(settings: "Settings") -> Iterator[Check]:
         yield Check(
             "dead letters", "note", f"{row.times} times in the last day: {row.source}: {row.reason}", "table dead_letters"
         )
+
+
+def _retention(settings: "Settings") -> Iterator[Check]:
+    """Whether nothing is kept shorter than later computations need it."""
+    from metapulse_assets.operations.retention_rules import periods
+    from metapulse_assets.platform.settings import SettingsError
+
+    try:
+        found = periods(settings)
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            yield Check("retention", "wrong", line, "nothing is removed until it is longer, or unset")
+    else:
+        yield Check("retention", "ok", ", ".join(f"{name} {period.days} d" for name, period in found.items()))
+
+
+def _operations(settings: "Settings") -> Iterator[Check]:
+    """How it stands over all, and the alarms that last."""
+    import sqlalchemy as sa
+
+    from metapulse_assets.operations.health import health_summary
+    from metapulse_assets.operations.tables import alarms
+    from metapulse_assets.platform.clock import system_clock
+    from metapulse_assets.platform.database import get_engine
+
+    with get_engine(settings).connect() as connection:
+        summary = health_summary(connection, system_clock())
+        lasting = connection.execute(
+            sa.select(alarms.c.severity, alarms.c.text, alarms.c.first_seen)
+            .where(alarms.c.resolved_at.is_(None))
+            .order_by(alarms.c.severity, alarms.c.first_seen)
+            .limit(10)
+        ).all()
+    if summary.measured_at is None:
+        yield Check("health", "note", "not measured yet", "`metapulse up` does so each minute")
+    else:
+        culprits = "; ".join(row.reason or row.metric for row in summary.culprits[:3])
+        state: Literal["ok", "note"] = "ok" if summary.status == "ok" else "note"
+        measured = f"{summary.status} at {summary.measured_at:%Y-%m-%d %H:%M} UTC"
+        yield Check("health", state, f"{measured}: {culprits}" if culprits else measured)
+    for row in lasting:
+        yield Check("alarm", "note", f"{row.severity} since {row.first_seen:%Y-%m-%d %H:%M} UTC: {row.text}")
 
 
 def _dagster_storage(settings: "Settings") -> Check:

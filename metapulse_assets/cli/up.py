@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metapulse_assets.cli import dagster_services, environment
-from metapulse_assets.cli.dagster_services import DAEMON, WEBSERVER
+from metapulse_assets.cli.dagster_services import DAEMON, STREAM, WEBSERVER
 from metapulse_assets.cli.embedded_server import database_server, server_pid
 from metapulse_assets.cli.failures import CommandError
 from metapulse_assets.cli.interruption import StopRequest, stop_requests
@@ -98,7 +98,9 @@ def is_up(settings: "Settings") -> bool:
 
 
 def _start_services(settings: "Settings", supervisor: "Supervisor") -> None:
-    say("Dagster: starting webserver and daemon …")
+    from metapulse_assets.platform.redaction import redact_url
+
+    say("starting Dagster's webserver and daemon, and the stream …")
     started = time.time()
     for spec in dagster_services.service_specs(settings):
         supervisor.start(spec)
@@ -109,10 +111,11 @@ def _start_services(settings: "Settings", supervisor: "Supervisor") -> None:
         ("pages", dagster_services.page_url(settings)),
         ("mode", environment.describe_mode(settings)),
         ("schedules", "on; a tick every " + f"{settings.token_data_interval / 60_000:g} min"),
+        ("stream", f"PumpPortal at {redact_url(settings.pumpportal_url)}"),
         ("database", "DATABASE_URL" if settings.database_url else f"embedded PostgreSQL, {settings.database_label}"),
         ("sandbox", settings.sandbox_url if settings.needs_sandbox else "not used"),
         ("log level", settings.log_level),
-        ("logs", ", ".join(str(logs / f"{part}.log") for part in (WEBSERVER, DAEMON, SANDBOX))),
+        ("logs", ", ".join(str(logs / f"{part}.log") for part in (WEBSERVER, DAEMON, STREAM, SANDBOX))),
     ):
         say(f"  {name:<10} {value}")
     say("MetaPulse is up. Ctrl-C stops it.")
@@ -134,6 +137,7 @@ def _stay(settings: "Settings", supervisor: "Supervisor", request: StopRequest) 
 
 def _stop(supervisor: "Supervisor") -> None:
     """In this order, so that no run begins, none is lost, and nobody writes to a database that is gone."""
+    supervisor.stop(STREAM)
     supervisor.stop(DAEMON)
     if supervisor.strays():
         with dagster_services.runs_cancelled():

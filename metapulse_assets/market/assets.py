@@ -12,6 +12,7 @@ from metapulse_assets.market import candle_store, history, tables, token_store
 from metapulse_assets.market.collection import Collected, collect
 from metapulse_assets.market.discovery import TokenKey
 from metapulse_assets.market.snapshots import Snapshot, metric_columns
+from metapulse_assets.market.stream.followed import recent_migrations
 from metapulse_assets.market.timeframes import TIMEFRAMES
 from metapulse_assets.market.token_store import TrackedToken
 from metapulse_assets.market.tracking import Discovered, decide, find_candidates
@@ -51,6 +52,7 @@ class TokenMetricsConfig(dg.Config):
 @table_asset(
     tables.tracked_tokens,
     group=GROUP,
+    deps=["token_migrations"],
     kinds={"dexscreener", "geckoterminal"},
     pool="dexscreener",
     asks_vendor=True,
@@ -61,13 +63,14 @@ def tracked_tokens(context: dg.AssetExecutionContext, platform: dg.ResourceParam
     settings = platform.settings
     with platform.engine.connect() as connection:
         known = {token.key for token in token_store.active_tokens(connection, platform.now())}
+        migrated = recent_migrations(connection, platform.now())
 
     async def ask() -> Discovered:
         async with (
             DexScreener(settings, platform.engine, platform.clock) as dexscreener,
             GeckoTerminal(settings, platform.engine, platform.clock) as geckoterminal,
         ):
-            return await find_candidates(dexscreener, geckoterminal, settings, known)
+            return await find_candidates(dexscreener, geckoterminal, settings, known, migrated)
 
     with sandbox_if_needed(settings, settings.dexscreener_url, settings.geckoterminal_url):
         found = asyncio.run(ask())

@@ -9,6 +9,8 @@ from metapulse_assets.vendors.dexscreener import Pair
 
 TokenKey = tuple[str, str]
 WATCHED = "watched"
+# Tokens that the stream saw migrate from a bonding curve to an exchange.
+LAUNCHES = "launches"
 # What takes the place of `WATCHED` once a token is off the watch list: from then on the bar is for it, too.
 FORMERLY_WATCHED = "formerly watched"
 # A token that has fallen below the bar is watched this long: a signal's longest horizon is 7 days, and a pool that vanished

@@ -1,6 +1,6 @@
 """One round of discovery: ask the lists, judge the candidates, write down who is tracked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from metapulse_assets.market import token_store
 from metapulse_assets.market.collection import by_chain
-from metapulse_assets.market.discovery import WATCHED, Bar, TokenKey, Verdict, admit, merge_candidates, review
+from metapulse_assets.market.discovery import LAUNCHES, WATCHED, Bar, TokenKey, Verdict, admit, merge_candidates, review
 from metapulse_assets.market.pool_choice import choose_pool, token_key
 from metapulse_assets.market.token_store import TrackedToken
 from metapulse_assets.platform.dead_letters import DeadLetter
@@ -16,6 +16,7 @@ from metapulse_assets.platform.raw_payloads import RawPayload
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.vendors.dexscreener import DexScreener, Pair
 from metapulse_assets.vendors.geckoterminal import GeckoTerminal
+from metapulse_assets.vendors.pumpportal import CHAIN as SOLANA
 
 
 @dataclass
@@ -37,14 +38,22 @@ def bar_of(settings: Settings) -> Bar:
 
 
 async def find_candidates(
-    dexscreener: DexScreener, geckoterminal: GeckoTerminal, settings: Settings, known: Collection[TokenKey]
+    dexscreener: DexScreener,
+    geckoterminal: GeckoTerminal,
+    settings: Settings,
+    known: Collection[TokenKey],
+    migrated: Iterable[str] = (),
 ) -> Discovered:
-    """Ask every list, merge what they name, and look at the pools of those that are not tracked yet."""
+    """Ask every list, merge what they name, and look at the pools of those that are not tracked yet.
+
+    `migrated`: Solana mints that the stream saw leave their bonding curve of late.
+    """
     boosts, profiles = await dexscreener.boosted(), await dexscreener.profiled()
     trending = await geckoterminal.trending(settings.tracked_chains)
     listed = [("boosts", token.chain, token.address) for token, _ in boosts.items]
     listed += [("profiles", token.chain, token.address) for token, _ in profiles.items]
     listed += [("trending", pool.chain, pool.token_address) for pool, _ in trending.items if pool.chain]
+    listed += [(LAUNCHES, SOLANA, mint) for mint in migrated]
     listed += [(WATCHED, chain, address) for chain, _, address in (e.partition(":") for e in settings.watched_tokens)]
     found = Discovered(candidates=merge_candidates(listed, settings.tracked_chains))
     for batch in (boosts, profiles, trending):

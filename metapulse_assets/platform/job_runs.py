@@ -23,9 +23,16 @@ def still_running(instance: dg.DagsterInstance, job_name: str) -> str | None:
 
 
 def tick_schedule(
-    job: UnresolvedAssetJobDefinition, cron_schedule: str, description: str, running_by_default: bool
+    job: UnresolvedAssetJobDefinition,
+    cron_schedule: str,
+    description: str,
+    running_by_default: bool,
+    partitioned: bool = True,
 ) -> dg.ScheduleDefinition:
-    """A schedule that carries today's partition on at each tick, and skips a tick while the one before still runs."""
+    """A schedule that carries today's partition on at each tick, and skips a tick while the one before still runs.
+
+    A job whose assets have no partitions (`partitioned` false) is just run.
+    """
     name = f"{job.name}_schedule"
 
     @dg.schedule(
@@ -40,7 +47,8 @@ def tick_schedule(
         running = still_running(context.instance, job.name)
         if running:
             return dg.SkipReason(f"run {running} of {job.name} has not ended yet")
-        return tick_request(context.scheduled_execution_time)
+        request = tick_request(context.scheduled_execution_time)
+        return request if partitioned else dg.RunRequest(run_key=request.run_key)
 
     return schedule
 

@@ -24,6 +24,7 @@ LIVE_GROQ_URL = "https://api.groq.com"
 LIVE_GEMINI_URL = "https://generativelanguage.googleapis.com"
 LIVE_RUGCHECK_URL = "https://api.rugcheck.xyz"
 LIVE_GOPLUS_URL = "https://api.gopluslabs.io"
+LIVE_PUMPPORTAL_URL = "wss://pumpportal.fun/api/data"
 
 # Sent to the stand-ins in place of a key.
 SANDBOX_KEY = "sandbox-key"
@@ -106,6 +107,7 @@ class Settings(BaseSettings):
     rugcheck_rate_limit: int = Field(30, ge=1, alias="RUGCHECK_RATE_LIMIT")
     goplus_api_url: str | None = Field(None, alias="GOPLUS_API_URL")
     goplus_rate_limit: int = Field(30, ge=1, alias="GOPLUS_RATE_LIMIT")
+    pumpportal_ws_url: str | None = Field(None, alias="PUMPPORTAL_WS_URL")
     vendor_timeout_seconds: float = Field(10.0, gt=0, alias="METAPULSE_VENDOR_TIMEOUT_SECONDS")
     vendor_attempts: int = Field(3, ge=1, le=10, alias="METAPULSE_VENDOR_ATTEMPTS")
     vendor_backoff_seconds: float = Field(2.0, ge=0, alias="METAPULSE_VENDOR_BACKOFF_SECONDS")
@@ -116,6 +118,7 @@ class Settings(BaseSettings):
     groq_api_key: SecretStr | None = Field(None, alias="GROQ_API_KEY")
     gemini_api_key: SecretStr | None = Field(None, alias="GEMINI_API_KEY")
     twitter_bearer_token: SecretStr | None = Field(None, alias="TWITTER_BEARER_TOKEN")
+    pumpportal_api_key: SecretStr | None = Field(None, alias="PUMPPORTAL_API_KEY")
     openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY")
     stripe_secret_key: SecretStr | None = Field(None, alias="STRIPE_SECRET_KEY")
     stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
@@ -144,6 +147,21 @@ class Settings(BaseSettings):
     signal_generation_interval: int = Field(300_000, alias="SIGNAL_GENERATION_INTERVAL")
     cleanup_interval: int = Field(3_600_000, alias="CLEANUP_INTERVAL")
 
+    # How long what is stored is kept, in days, and what the process may take
+    metrics_retention_days: int = Field(90, ge=1, alias="METAPULSE_METRICS_RETENTION_DAYS")
+    social_retention_days: int = Field(60, ge=1, alias="METAPULSE_SOCIAL_RETENTION_DAYS")
+    analyses_retention_days: int = Field(90, ge=1, alias="METAPULSE_ANALYSES_RETENTION_DAYS")
+    candles_retention_days: int = Field(130, ge=1, alias="METAPULSE_CANDLES_RETENTION_DAYS")
+    trades_retention_days: int = Field(14, ge=1, alias="METAPULSE_TRADES_RETENTION_DAYS")
+    signals_retention_days: int = Field(30, ge=1, alias="METAPULSE_SIGNALS_RETENTION_DAYS")
+    raw_payloads_retention_days: int = Field(14, ge=1, alias="METAPULSE_RAW_PAYLOADS_RETENTION_DAYS")
+    dead_letters_retention_days: int = Field(30, ge=1, alias="METAPULSE_DEAD_LETTERS_RETENTION_DAYS")
+    job_logs_retention_days: int = Field(7, ge=1, alias="METAPULSE_JOB_LOGS_RETENTION_DAYS")
+    operations_retention_days: int = Field(7, ge=1, alias="METAPULSE_OPERATIONS_RETENTION_DAYS")
+    alarms_retention_days: int = Field(90, ge=1, alias="METAPULSE_ALARMS_RETENTION_DAYS")
+    dagster_retention_days: int = Field(7, ge=1, alias="METAPULSE_DAGSTER_RETENTION_DAYS")
+    memory_limit_mb: int = Field(512, ge=1, alias="METAPULSE_MEMORY_LIMIT_MB")
+
     # Workers
     port: int = Field(3001, ge=1, le=65535, alias="PORT")
     worker_concurrency: int = Field(10, ge=1, le=50, alias="WORKER_CONCURRENCY")
@@ -152,6 +170,9 @@ class Settings(BaseSettings):
     worker_backoff_delay: int = Field(2000, ge=0, alias="WORKER_BACKOFF_DELAY")
     cluster_mode: bool = Field(False, alias="CLUSTER_MODE")
     cluster_workers: int = Field(4, ge=1, alias="CLUSTER_WORKERS")
+    worker_lease_seconds: float = Field(30.0, gt=0, alias="METAPULSE_WORKER_LEASE_SECONDS")
+    worker_stop_seconds: float = Field(25.0, ge=0, le=26, alias="METAPULSE_WORKER_STOP_SECONDS")
+    job_modules: Annotated[tuple[str, ...], NoDecode] = Field((), alias="METAPULSE_JOB_MODULES")
     debug_scoring: bool = Field(False, alias="DEBUG_SCORING")
 
     # Which tokens are tracked
@@ -164,13 +185,21 @@ class Settings(BaseSettings):
     min_liquidity_usd: float = Field(5_000.0, ge=0, alias="METAPULSE_MIN_LIQUIDITY_USD")
     history_requests_per_run: int | None = Field(None, ge=0, alias="METAPULSE_HISTORY_REQUESTS_PER_RUN")
 
+    # The stream
+    stream_mints: Annotated[tuple[str, ...], NoDecode] = Field((), alias="METAPULSE_STREAM_MINTS")
+    stream_silence_seconds: float = Field(600.0, gt=0, alias="METAPULSE_STREAM_SILENCE_SECONDS")
+    stream_ping_seconds: float = Field(20.0, gt=0, alias="METAPULSE_STREAM_PING_SECONDS")
+    stream_reconnect_seconds: float = Field(1.0, gt=0, le=60, alias="METAPULSE_STREAM_RECONNECT_SECONDS")
+    stream_batch_seconds: float = Field(0.1, gt=0, le=0.5, alias="METAPULSE_STREAM_BATCH_SECONDS")
+    stream_spool_mb: int = Field(2_000, ge=10, alias="METAPULSE_STREAM_SPOOL_MB")
+
     # The sandbox
     sandbox_port: int = Field(8899, ge=1, le=65535, alias="METAPULSE_SANDBOX_PORT")
     recordings: Path | None = Field(None, alias="METAPULSE_RECORDINGS")
     replay_name: str = Field("default", pattern=r"^[a-z0-9_]{1,40}$", alias="METAPULSE_REPLAY")
     webserver_port: int = Field(3000, ge=1, le=65535, alias="METAPULSE_WEBSERVER_PORT")
 
-    @field_validator("tracked_chains", "watched_tokens", "x_watched_accounts", mode="before")
+    @field_validator("tracked_chains", "watched_tokens", "x_watched_accounts", "stream_mints", "job_modules", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -264,6 +293,12 @@ class Settings(BaseSettings):
         return self._vendor_url(self.goplus_api_url, "/goplus", LIVE_GOPLUS_URL)
 
     @property
+    def pumpportal_url(self) -> str:
+        """The WebSocket of PumpPortal, or of what stands in for it; without a key."""
+        url = self._vendor_url(self.pumpportal_ws_url, "/pumpportal/api/data", LIVE_PUMPPORTAL_URL)
+        return url.replace("http", "ws", 1) if url.startswith("http") else url
+
+    @property
     def geckoterminal_per_minute(self) -> int:
         """GeckoTerminal's public plan allows 30 calls a minute; the sandbox answers as its paid plan's ceiling would."""
         if self.geckoterminal_rate_limit is not None:
@@ -282,12 +317,13 @@ class Settings(BaseSettings):
         """Whether some vendor is to be answered by the sandbox of this machine."""
         return self.is_in_sandbox(
             *(self.dexscreener_url, self.geckoterminal_url, self.twitter_url),
-            *(self.groq_url, self.gemini_url, self.rugcheck_url, self.goplus_url),
+            *(self.groq_url, self.gemini_url, self.rugcheck_url, self.goplus_url, self.pumpportal_url),
         )
 
     def is_in_sandbox(self, *urls: str) -> bool:
         """Whether one of these vendors' URLs leads to the sandbox of this machine."""
-        return self.mode is Mode.SANDBOX and any(f"{url}/".startswith(f"{self.sandbox_url}/") for url in urls)
+        http = (f"http{url[2:]}" if url.startswith("ws") else url for url in urls)
+        return self.mode is Mode.SANDBOX and any(f"{url}/".startswith(f"{self.sandbox_url}/") for url in http)
 
     @property
     def database_label(self) -> str:

@@ -100,6 +100,11 @@ class Sandbox:
         """What a client takes in place of https://api.gopluslabs.io."""
         return f"{self.url}/goplus"
 
+    @property
+    def pumpportal_url(self) -> str:
+        """What a client takes in place of wss://pumpportal.fun/api/data."""
+        return f"ws{self.url.removeprefix('http')}/pumpportal/api/data"
+
     def requests(self) -> list[dict[str, object]]:
         """Return the logged requests to vendors, the oldest first."""
         return self._backstage.log.as_json()

@@ -1,6 +1,6 @@
 """What is measured: one module a part, one line here."""
 
-from metapulse_assets_tests.benchmarks import indicators, injection, replay, risk, sentiment, storage, tick
+from metapulse_assets_tests.benchmarks import indicators, injection, queue, replay, risk, sentiment, storage, stream, tick
 from metapulse_assets_tests.benchmarks.rows import Part
 
 PARTS: tuple[Part, ...] = (
@@ -12,4 +12,6 @@ PARTS: tuple[Part, ...] = (
     injection.PART,
     replay.PART,
     risk.PART,
+    stream.PART,
+    queue.PART,
 )

@@ -25,7 +25,7 @@ NO_COMPILED_FILES = "PYTHONDONTWRITEBYTECODE"
 # What would steer the code under test from outside.
 STEERING = (
     *(NO_COMPILED_FILES, "METAPULSE_", "DAGSTER_", "DEXSCREENER_", "GECKOTERMINAL_", "DATABASE_", "LOG_LEVEL"),
-    *("TWITTER_", "GROQ_", "GEMINI_", "RUGCHECK_", "GOPLUS_"),
+    *("TWITTER_", "GROQ_", "GEMINI_", "RUGCHECK_", "GOPLUS_", "PUMPPORTAL_"),
     *("TOKEN_DATA_", "SOCIAL_DATA_", "AI_ANALYSIS_", "SIGNAL_GENERATION_", "ENABLE_"),
 )
 # Above what any benchmark sends: the vendor's limits are not what is measured.
@@ -65,6 +65,7 @@ class StandIn:
             "GEMINI_API_URL": f"{self.url}/gemini",
             "RUGCHECK_API_URL": f"{self.url}/rugcheck",
             "GOPLUS_API_URL": f"{self.url}/goplus",
+            "PUMPPORTAL_WS_URL": f"ws{self.url.removeprefix('http')}/pumpportal/api/data",
         }
 
 

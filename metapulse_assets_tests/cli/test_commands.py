@@ -13,7 +13,9 @@ from metapulse_assets.cli import app
 from metapulse_assets_tests.cli.conftest import Command
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-LEAVES = [(name,) for name in COMMANDS if name != "db"] + [("db", name) for name in COMMANDS["db"].commands]
+GROUPS = ("db", "queue", "dlq")
+LEAVES: list[tuple[str, ...]] = [(name,) for name in COMMANDS if name not in GROUPS]
+LEAVES += [(group, name) for group in GROUPS for name in COMMANDS[group].commands]
 CANDLES = "timestamp,open,high,low,close,volume\n" + "".join(
     f"2024-01-{day:02},{day},{day + 1},{day - 0.5},{day + 0.5},100\n" for day in range(1, 31)
 )
@@ -29,7 +31,8 @@ def test_each_command_says_what_it_does_and_its_exit_codes(command: Command, nam
 
 def test_every_command_that_was_promised_is_there() -> None:
     assert {" ".join(names) for names in LEAVES} == {
-        *("run", "up", "signals", "explain", "tokens", "indicators", "risk", "replay", "doctor", "sandbox", "setup"),
+        *("run", "up", "signals", "explain", "tokens", "indicators", "risk", "replay", "stream", "doctor", "sandbox", "setup"),
+        *("worker", "tail", "queue stats", "queue pause", "queue resume", "dlq list", "dlq retry", "dlq drop"),
         *("db start", "db stop", "db upgrade", "db url", "db reset"),
     }
 

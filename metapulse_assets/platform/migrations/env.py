@@ -6,7 +6,10 @@ from alembic import context
 import metapulse_assets.indicators.tables
 import metapulse_assets.indicators.warm_up_tables
 import metapulse_assets.intelligence.tables
+import metapulse_assets.market.stream_tables
 import metapulse_assets.market.tables
+import metapulse_assets.operations.tables
+import metapulse_assets.platform.queue_tables
 import metapulse_assets.platform.tables
 import metapulse_assets.signals.outcome_tables
 import metapulse_assets.signals.security_tables

@@ -3,7 +3,7 @@
 from typing import Final
 
 from metapulse_assets.sandbox.standin import Vendor
-from metapulse_assets.sandbox.vendors import dexscreener, geckoterminal, gemini, goplus, groq, rugcheck, x
+from metapulse_assets.sandbox.vendors import dexscreener, geckoterminal, gemini, goplus, groq, pumpportal, rugcheck, x
 
 VENDORS: Final[tuple[Vendor, ...]] = (
     dexscreener.VENDOR,
@@ -13,4 +13,5 @@ VENDORS: Final[tuple[Vendor, ...]] = (
     rugcheck.VENDOR,
     goplus.VENDOR,
     x.VENDOR,
+    pumpportal.VENDOR,
 )
