@@ -50,9 +50,9 @@ class World:
         """Let time go on."""
         self.time[0] += by
 
-    def tick(self, succeeds: bool = True) -> dg.ExecuteInProcessResult:
-        """Run the job once, for today."""
-        job = self.definitions.resolve_job_def("market_tick")
+    def tick(self, succeeds: bool = True, job_name: str = "market_tick") -> dg.ExecuteInProcessResult:
+        """Run a job once, for today."""
+        job = self.definitions.resolve_job_def(job_name)
         result = job.execute_in_process(
             instance=self.instance,
             partition_key=f"{self.now:%Y-%m-%d}",
