@@ -33,6 +33,7 @@ def sample_signals(connection: sa.Connection, start: datetime, end: datetime, pe
         rows += connection.execute(
             sa.select(signals).where(within, s.kind == kind).order_by(sa.func.md5(s.signal_id + salt)).limit(per_kind)
         ).all()
+    # Kinds mixed, so that whoever takes only the first few sees another kind each time.
     return sorted(rows, key=lambda row: row.signal_id[::-1])
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -32,7 +32,9 @@ def backfill(
             "dagster/asset_partition_range_end": last.isoformat(),
         },
         run_config={
-            "ops": {"signal_calibration": {"config": {"force": True, "period_days": (date.today() - first).days + 1}}},
+            "ops": {
+                "signal_calibration": {"config": {"force": True, "period_days": (datetime.now(UTC).date() - first).days + 1}}
+            },
             "loggers": {"console": {"config": {}}},
         },
         raise_on_error=False,

@@ -16,13 +16,9 @@ from metapulse_assets.platform.bulk import Array, Columns, driver, from_datetime
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, days_of, ensure_days, utc_day
 from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.signals.analysed_candles import VALUE_COLUMNS
+from metapulse_assets.signals.hits import HIT_COLUMNS
 from metapulse_assets.signals.tables import technical_signals
 from metapulse_assets.signals.technical import RuleHits, find_rule_hits
-
-COLUMNS = (
-    *("opened_at", "token_id", "timeframe", "rule", "available_at", "direction", "strength", "confidence"),
-    *("price_usd", "atr_usd", "inputs"),
-)
 
 
 def find_new(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> int:
@@ -126,7 +122,7 @@ def _replace(
         sa.delete(table).where(table.c.timeframe == timeframe.name, table.c.opened_at >= start, table.c.opened_at < end)
     )
     if rows:
-        with driver(connection).cursor().copy(f"COPY technical_signals ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+        with driver(connection).cursor().copy(f"COPY technical_signals ({', '.join(HIT_COLUMNS)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 

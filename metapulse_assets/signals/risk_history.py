@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from metapulse_assets.signals.as_of import newest_known_rows
 from metapulse_assets.signals.risk import DAY, BoolArray, FloatArray, IntArray, RiskTable, stored_assessments
 
 MAX_AGE_SECONDS = 2 * DAY
@@ -98,25 +99,10 @@ def newest_available(
     "Newest" is by observed_at: an old view that arrives late does not replace a newer one. One observed more than
     max_age_seconds before counts as none. Times are seconds since 1970 UTC; queries and stored rows in any order.
     """
-    wanted_token = np.asarray(token_id, dtype=np.int64)
     wanted_at = np.asarray(as_of, dtype=np.float64)
-    stored_token = np.asarray(stored_token_id, dtype=np.int64)
-    n_rows = stored_token.size
-    token = np.concatenate([stored_token, wanted_token])
-    at = np.concatenate([available_at, wanted_at])
-    # The sort is stable: queries come behind the rows that became available at the same moment, and see them.
-    order = np.lexsort((at, token))
-    by_age = np.lexsort((observed_at, stored_token))
-    age_rank = np.full(token.size, -1)
-    age_rank[by_age] = np.arange(n_rows)
-    # Ranks grow with the token too, so the running maximum never carries one token's newest past the next one's first.
-    newest = np.maximum.accumulate(age_rank[order])
-    rows = np.full(token.size, -1, dtype=np.int64)
-    rows[order] = np.where(newest >= 0, by_age[newest] if n_rows else -1, -1)
-    rows = rows[n_rows:]
+    rows = newest_known_rows(stored_token_id, observed_at, available_at, token_id, wanted_at)
     known = rows >= 0
-    chosen = rows[known]
-    known[known] = (stored_token[chosen] == wanted_token[known]) & (wanted_at[known] - observed_at[chosen] <= max_age_seconds)
+    known[known] = wanted_at[known] - np.asarray(observed_at)[rows[known]] <= max_age_seconds
     return np.where(known, rows, -1)
 
 
