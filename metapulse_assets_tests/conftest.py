@@ -28,6 +28,8 @@ _STEERING = (
     *("METAPULSE_", "DEXSCREENER_", "GECKOTERMINAL_", "TWITTER_", "GROQ_", "GEMINI_", "RUGCHECK_", "GOPLUS_", "PUMPPORTAL_"),
     *("DATABASE_", "TOKEN_DATA_", "SOCIAL_DATA_", "AI_ANALYSIS_", "SIGNAL_GENERATION_", "LOG_LEVEL"),
 )
+# What keeps data through a crash of the machine costs half of the time that it takes to clone a database.
+_NOT_NEEDED_HERE = ("fsync", "full_page_writes", "synchronous_commit")
 _KEPT = {"METAPULSE_RECORDINGS", SESSION_HOME}
 
 
@@ -70,6 +72,10 @@ def server_home() -> Path:
     """The home of the session's running PostgreSQL."""
     home = Path(os.environ[SESSION_HOME])
     embedded_postgres.ensure_running(home)
+    with psycopg.connect(embedded_postgres.locate(home).url(), autocommit=True) as connection:
+        for safety in _NOT_NEEDED_HERE:
+            connection.execute(f"ALTER SYSTEM SET {safety} = off")
+        connection.execute("SELECT pg_reload_conf()")
     return home
 
 
@@ -94,9 +100,8 @@ def database_url(server_home: Path, template_database: str) -> Iterator[str]:
     server = embedded_postgres.locate(server_home)
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(77)")
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
-        connection.execute("SELECT pg_advisory_unlock(77)")
+        # Copying files is twice as fast here as writing the copy to the log.
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
         yield server.url(name)
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

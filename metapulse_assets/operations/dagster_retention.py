@@ -7,6 +7,7 @@ What stays, however old: runs that have not ended; the newest event of each kind
 execution of every check and partition; the runs that these belong to; the newest tick of every schedule and sensor.
 """
 
+import contextlib
 import shutil
 import time
 import uuid
@@ -40,6 +41,8 @@ MOST_SECONDS = 120.0
 """Of one run; the rest is left for the next. Own choice, far below what the hourly job may take."""
 REWRITTEN_FROM_BYTES = 32_000_000
 """A smaller table is not worth the moment during which nobody can write to it. Own choice."""
+MOSTLY_EMPTY_SHARE = 0.5
+"""Rows that fill less than this of their file are worth writing anew. Own choice."""
 LOCK_TIMEOUT = "2s"
 _ENDED_BACKFILLS = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
 _SHRINKING = (events, checks, ticks, runs)
@@ -187,20 +190,28 @@ def _size(table: sa.Table) -> sa.Label[int]:
 
 
 def _shrink(engine: sa.Engine, deleted: dict[str, int]) -> None:
-    """Vacuum; where more went than stayed, write the table anew, as plain VACUUM keeps the space for new rows."""
+    """Vacuum; where most of a table is empty, write it anew, as plain VACUUM keeps the space for new rows.
+
+    A table that somebody holds is left, and looked at again after the next clean-up, whatever that deletes.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         for table in _SHRINKING:
-            if not deleted.get(table.name):
-                continue
-            size = connection.execute(sa.text("SELECT pg_total_relation_size(:name)"), {"name": table.name}).scalar_one()
-            left = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            how = "FULL, ANALYZE" if deleted[table.name] > left and size >= REWRITTEN_FROM_BYTES else "ANALYZE, SKIP_LOCKED"
-            try:
-                connection.execute(sa.text(f"VACUUM ({how}) {table.name}"))
-            except sa.exc.OperationalError:
-                # Somebody holds the table. The rows are gone, and autovacuum hands their space on.
-                continue
+            # Nothing waits for the table's holder but these statements, which give up soon.
+            with contextlib.suppress(sa.exc.OperationalError):
+                if deleted.get(table.name):
+                    connection.execute(sa.text(f"VACUUM (ANALYZE, SKIP_LOCKED) {table.name}"))
+                size, filled = connection.execute(_FILLED, {"name": table.name}).one()
+                if size >= REWRITTEN_FROM_BYTES and filled < MOSTLY_EMPTY_SHARE * size:
+                    connection.execute(sa.text(f"VACUUM (FULL, ANALYZE) {table.name}"))
+
+
+# Bytes of a table's rows as its statistics have them, beside what its file takes; 28 bytes are each row's own header.
+_FILLED = sa.text(
+    "SELECT pg_relation_size(c.oid) AS size, greatest(c.reltuples, 0) * (28 + coalesce(sum(s.avg_width), 0)) AS filled"
+    " FROM pg_class AS c LEFT JOIN pg_stats AS s ON s.tablename = c.relname AND s.schemaname = current_schema()"
+    " WHERE c.oid = to_regclass(:name) GROUP BY c.oid"
+)
 
 
 def delete_log_files(instance: dg.DagsterInstance, before: datetime) -> Removed:

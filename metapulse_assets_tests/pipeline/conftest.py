@@ -1,15 +1,19 @@
 """A small world for the whole pipeline: a sandbox and a platform that share one clock, which the test moves."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from metapulse_assets.definitions import build_defs
+from metapulse_assets.platform import embedded_postgres
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
@@ -26,6 +30,7 @@ NO_LIMITS = {
     "goplus": 1_000_000,
 }
 TICK = timedelta(minutes=5)
+START = datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC)
 
 
 @dataclass
@@ -139,6 +144,44 @@ def make_world(make_settings: Callable[..., Settings]) -> Iterator[Callable[...,
 
 
 @pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
+def new_world(make_world: Callable[..., World]) -> World:
     """A world a few seconds past a quarter hour in the afternoon."""
-    return make_world(datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC))
+    return make_world(START)
+
+
+@pytest.fixture
+def make_running_world(
+    make_world: Callable[..., World], server_home: Path, template_database: str
+) -> Iterator[Callable[..., World]]:
+    """Builds worlds whose first tick is over; it is run once, and its database cloned for every test that begins there."""
+    server = embedded_postgres.locate(server_home)
+    clones: list[str] = []
+
+    def make(history: bool = True, settings: dict[str, object] | None = None, **sandbox_options: Any) -> World:
+        lived = "metapulse_test_first_tick" + ("" if history else "_without_history")
+        without = {} if history else {"history_requests_per_run": 0}
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(78)")
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (lived,)).fetchone():
+                draft = f"test_{uuid.uuid4().hex[:12]}"
+                connection.execute(f"CREATE DATABASE {draft} TEMPLATE {template_database}")
+                first = make_world(START, settings={**without, "database_url": server.url(draft)})
+                first.tick()
+                first.platform.engine.dispose()
+                connection.execute(f"ALTER DATABASE {draft} RENAME TO {lived}")
+            connection.execute("SELECT pg_advisory_unlock(78)")
+            clones.append(f"test_{uuid.uuid4().hex[:12]}")
+            connection.execute(f"CREATE DATABASE {clones[-1]} TEMPLATE {lived} STRATEGY file_copy")
+        own = {**without, **(settings or {}), "database_url": server.url(clones[-1])}
+        return make_world(START + TICK, settings=own, **sandbox_options)
+
+    yield make
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        for name in clones:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def world(make_running_world: Callable[..., World]) -> World:
+    """The same world after its first tick, when the second is due."""
+    return make_running_world()

@@ -18,26 +18,26 @@ EMPTIED = {
 }
 
 
-def test_it_comes_out_equal_from_the_store_at_no_cost(world: World) -> None:
+def test_it_comes_out_equal_from_the_store_at_no_cost(new_world: World) -> None:
     for _ in range(2):
-        world.tick(job_name="everything")
-        world.move(TICK)
-    day = world.now.date()
-    lived = {table: world.rows(table) for table in (*MADE, "signals", "ai_requests", "ai_answers", "social_posts")}
+        new_world.tick(job_name="everything")
+        new_world.move(TICK)
+    day = new_world.now.date()
+    lived = {table: new_world.rows(table) for table in (*MADE, "signals", "ai_requests", "ai_answers", "social_posts")}
     assert lived["ai_analyses"]
     assert lived["social_metrics"]
-    assert len({row[2] for row in world.rows("signals", "1, 2, kind")}) >= 2
+    assert len({row[2] for row in new_world.rows("signals", "1, 2, kind")}) >= 2
 
-    world.move(timedelta(hours=24))
-    with world.platform.engine.begin() as connection:
+    new_world.move(timedelta(hours=24))
+    with new_world.platform.engine.begin() as connection:
         for table, column in EMPTIED.items():
             connection.execute(sa.text(f"DELETE FROM {table} WHERE {column} >= '{day}'"))
-    world.sandbox.clear_requests()
-    world.backfill(day, day, job_name="replay")
+    new_world.sandbox.clear_requests()
+    new_world.backfill(day, day, job_name="replay")
 
-    assert world.sandbox.requests() == []
+    assert new_world.sandbox.requests() == []
     for table in (*EMPTIED, "ai_requests", "ai_answers", "social_posts"):
-        assert world.rows(table) == lived[table], f"{table} changed"
+        assert new_world.rows(table) == lived[table], f"{table} changed"
     # The day's own candle has closed since, and is usable from now on; what was there stays as it was.
     for table in (*MADE, "signals"):
-        assert set(lived[table]) <= set(world.rows(table)), f"{table} lost or changed rows"
+        assert set(lived[table]) <= set(new_world.rows(table)), f"{table} lost or changed rows"

@@ -8,7 +8,6 @@ TABLES = ("tokens", "pools", "token_metrics", "candles", *DERIVED)
 
 
 def test_three_past_days_come_out_equal_the_second_time(world: World) -> None:
-    world.ticks(1)
     last = world.now.date() - timedelta(days=1)
     first = last - timedelta(days=2)
     snapshots = world.rows("token_metrics")
@@ -29,7 +28,6 @@ def test_three_past_days_come_out_equal_the_second_time(world: World) -> None:
 
 
 def test_a_signal_of_a_past_day_is_known_to_be_a_replay(world: World) -> None:
-    world.ticks(1)
     yesterday = world.now.date() - timedelta(days=1)
     world.backfill(yesterday, yesterday)
     of_yesterday = f"opened_at < '{world.now.date()}'"

@@ -1,15 +1,12 @@
 """Each way a vendor can misbehave, over real sockets: good items are stored, bad ones kept with their reason, none twice."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 
-from metapulse_assets_tests.pipeline.conftest import World
+from metapulse_assets_tests.pipeline.conftest import START, World
 
-START = datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC)
-# Snapshots are what is at stake here, so no candle history is asked for.
-QUICK = {"vendor_timeout_seconds": 1.0, "breaker_failures": 50, "history_requests_per_run": 0}
+QUICK = {"vendor_timeout_seconds": 1.0, "breaker_failures": 50}
 # Answers that are all well but for some items; the reason that the items are kept with.
 ITEM_FAULTS = {
     "bad-price": "priceUsd",
@@ -23,12 +20,10 @@ ITEM_FAULTS = {
 REQUEST_FAULTS = ("rate-limit", "rate-limit-retry-after", "server-error", "cut", "cut-json", "html", "slow")
 
 
-def a_running_world(make_world: Callable[..., World], **settings: object) -> World:
-    """A world after its first tick, when nothing was wrong yet."""
-    world = make_world(START, settings={**QUICK, **settings})
-    world.ticks(1)
-    world.sandbox.clear_requests()
-    return world
+@pytest.fixture
+def a_running_world(make_running_world: Callable[..., World]) -> Callable[..., World]:
+    """A world after its first tick, when nothing was wrong yet. Snapshots are at stake here, so no history is asked for."""
+    return lambda **settings: make_running_world(history=False, settings={**QUICK, **settings})
 
 
 def account(world: World) -> dict[str, int]:
@@ -42,9 +37,9 @@ def account(world: World) -> dict[str, int]:
 
 @pytest.mark.parametrize(("fault", "reason"), ITEM_FAULTS.items())
 def test_a_bad_item_is_kept_with_its_reason_and_the_good_ones_are_stored(
-    make_world: Callable[..., World], fault: str, reason: str
+    a_running_world: Callable[..., World], fault: str, reason: str
 ) -> None:
-    world = a_running_world(make_world)
+    world = a_running_world()
     world.sandbox.set_faults({fault: 0.3})
     world.tick()
 
@@ -58,8 +53,8 @@ def test_a_bad_item_is_kept_with_its_reason_and_the_good_ones_are_stored(
 
 
 @pytest.mark.parametrize("fault", ["string-numbers", "missing-liquidity", "duplicate", "out-of-order"])
-def test_what_is_odd_but_right_is_stored_whole(make_world: Callable[..., World], fault: str) -> None:
-    world = a_running_world(make_world)
+def test_what_is_odd_but_right_is_stored_whole(a_running_world: Callable[..., World], fault: str) -> None:
+    world = a_running_world()
     world.sandbox.set_faults({fault: 1.0})
     world.tick()
 
@@ -72,8 +67,8 @@ def test_what_is_odd_but_right_is_stored_whole(make_world: Callable[..., World],
 
 
 @pytest.mark.parametrize("fault", REQUEST_FAULTS)
-def test_a_failing_request_is_tried_again_until_it_is_answered(make_world: Callable[..., World], fault: str) -> None:
-    world = a_running_world(make_world, vendor_attempts=8)
+def test_a_failing_request_is_tried_again_until_it_is_answered(a_running_world: Callable[..., World], fault: str) -> None:
+    world = a_running_world(vendor_attempts=8)
     world.sandbox.set_faults({fault: 0.4})
     world.tick()
 
@@ -85,8 +80,8 @@ def test_a_failing_request_is_tried_again_until_it_is_answered(make_world: Calla
 
 
 @pytest.mark.parametrize("fault", ["pairs-null", "empty"])
-def test_an_empty_answer_is_no_proof_of_absence(make_world: Callable[..., World], fault: str) -> None:
-    world = a_running_world(make_world)
+def test_an_empty_answer_is_no_proof_of_absence(a_running_world: Callable[..., World], fault: str) -> None:
+    world = a_running_world()
     world.sandbox.set_faults({fault: 0.5})
     world.tick()
     paths = [str(request["path"]) for request in world.sandbox.requests() if request["fault"] is None]
@@ -97,9 +92,9 @@ def test_an_empty_answer_is_no_proof_of_absence(make_world: Callable[..., World]
 
 
 def test_a_vendor_that_is_down_fails_the_tick_with_its_reason_and_the_next_tick_goes_on(
-    make_world: Callable[..., World],
+    a_running_world: Callable[..., World],
 ) -> None:
-    world = a_running_world(make_world, breaker_failures=5, breaker_open_seconds=0.5)
+    world = a_running_world(breaker_failures=5, breaker_open_seconds=0.5)
     candles = world.count("candles")
     world.sandbox.set_faults({"server-error": 1.0})
     result = world.tick(succeeds=False)

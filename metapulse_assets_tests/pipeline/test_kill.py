@@ -48,7 +48,6 @@ def kill_a_tick_at(world: World, step: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_after_a_kill_the_next_tick_leaves_no_gap_and_no_duplicate(world: World, step: str) -> None:
-    world.ticks(1)
     kill_a_tick_at(world, step)
     world.move(timedelta(seconds=20))
     retried = world.tick()

@@ -38,7 +38,7 @@ def check_result(result: Any) -> Any:
 
 
 def test_live_signals_and_replays_come_out_equal(world: World) -> None:
-    world.ticks(3)
+    world.ticks(2)
     yesterday = world.now.date() - DAY
     world.backfill(yesterday - DAY, yesterday)
     made = all_made_again(world)
@@ -49,14 +49,12 @@ def test_live_signals_and_replays_come_out_equal(world: World) -> None:
 
 
 def test_making_them_again_leaves_no_trace(world: World) -> None:
-    world.ticks(1)
     before = {table: world.rows(table) for table in ("candles", "technical_analyses", "technical_signals", "signals")}
     all_made_again(world, most=5)
     assert {table: world.rows(table) for table in before} == before
 
 
 def test_the_sample_has_signals_of_the_span_and_is_the_same_for_the_same_rows(world: World) -> None:
-    world.ticks(1)
     with world.platform.engine.connect() as connection:
         span = day_bounds(world.now.date())
         once, again = (sample_signals(connection, *span, per_kind=3) for _ in range(2))
@@ -78,7 +76,6 @@ def peeking(real: Any) -> Any:
 
 
 def test_a_planted_look_ahead_in_the_indicators_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.ticks(1)
     monkeypatch.setattr(chain_store, "read_candles", peeking(candle_store.read_candles))
     yesterday = world.now.date() - DAY
     result = world.backfill(yesterday, yesterday, succeeds=False)
@@ -91,7 +88,7 @@ def test_a_planted_look_ahead_in_the_indicators_is_found(world: World, monkeypat
 
 
 def test_a_planted_look_ahead_in_the_risk_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.ticks(2)
+    world.ticks(1)
 
     def latest(connection: sa.Connection, start: Any, end: Any) -> Any:
         """All assessments there are, as if each had been known from the start."""

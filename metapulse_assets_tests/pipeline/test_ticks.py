@@ -9,33 +9,30 @@ import pytest
 from metapulse_assets_tests.pipeline.conftest import DERIVED, TICK, World
 
 
-def test_a_first_tick_goes_from_nothing_to_signals(world: World) -> None:
-    result = world.tick()
+def test_a_first_tick_goes_from_nothing_to_signals(new_world: World) -> None:
+    result = new_world.tick()
 
-    tracked = world.count("tracked_tokens", "active")
+    tracked = new_world.count("tracked_tokens", "active")
     assert tracked > 10
-    assert world.count("token_metrics") == tracked
-    assert world.count("candles", "timeframe = '5m'") > 500 * tracked * 0.5
-    assert world.count("technical_analyses") > 0
-    assert world.count("risk_assessments") == tracked
-    assert world.count("signals") > 0
-    assert world.count("signals", "mode <> 'sandbox' OR run_id = ''") == 0
+    assert new_world.count("token_metrics") == tracked
+    assert new_world.count("candles", "timeframe = '5m'") > 500 * tracked * 0.5
+    assert new_world.count("technical_analyses") > 0
+    assert new_world.count("risk_assessments") == tracked
+    assert new_world.count("signals") > 0
+    assert new_world.count("signals", "mode <> 'sandbox' OR run_id = ''") == 0
     assert {evaluation.passed for evaluation in result.get_asset_check_evaluations()} == {True}
-
-
-def test_every_asset_says_how_many_rows_it_holds(world: World) -> None:
-    result = world.tick()
     for event in result.get_asset_materialization_events():
-        metadata = event.materialization.metadata
-        assert "dagster/row_count" in metadata, event.asset_key
+        assert "dagster/row_count" in event.materialization.metadata, event.asset_key
     chart = result.asset_materializations_for_node("signals")[0].metadata["chart"]
     assert isinstance(chart, dg.MarkdownMetadataValue)
     assert (chart.md_str or "").startswith("![price, means, RSI and signals](data:image/png;base64,iVBOR")
 
 
 def test_each_tick_closes_one_candle_a_token_and_analyses_it(world: World) -> None:
-    world.ticks(1)
-    candles, analyses = world.count("candles", "timeframe = '5m'"), world.count("technical_analyses", "timeframe = '5m'")
+    candles, analyses = (
+        world.count("candles", "timeframe = '5m'"),
+        world.count("technical_analyses", "timeframe = '5m'"),
+    )
     world.tick()
     with_trades = world.count("token_metrics", f"observed_at > '{world.now - TICK}' AND buys_m5 + sells_m5 > 0")
     assert world.count("candles", "timeframe = '5m'") == candles + with_trades
@@ -43,7 +40,7 @@ def test_each_tick_closes_one_candle_a_token_and_analyses_it(world: World) -> No
 
 
 def test_a_tick_run_twice_in_a_moment_doubles_nothing(world: World) -> None:
-    world.ticks(2)
+    world.ticks(1)
     before = {table: world.rows(table) for table in ("candles", *DERIVED)}
     snapshots = world.count("token_metrics")
     world.move(-TICK + timedelta(seconds=20))
@@ -78,7 +75,7 @@ def test_what_ticks_made_a_recomputation_of_the_day_leaves_as_it_is(make_world: 
 
 @pytest.mark.parametrize("minutes", [35, 200])
 def test_after_a_pause_history_fills_the_gap_and_nothing_is_doubled(world: World, minutes: int) -> None:
-    world.ticks(2)
+    world.ticks(1)
     world.move(timedelta(minutes=minutes))
     world.tick()
     # The vendor has every candle; ours must be the same set from the day's start to now for a liquid token.
