@@ -15,7 +15,7 @@ REPORTS = dg.AssetSelection.assets("warm_up_report")
 MARKET = dg.AssetSelection.groups("market", "indicators") - REPORTS
 SOCIAL = dg.AssetSelection.groups("social")
 INTELLIGENCE = dg.AssetSelection.groups("intelligence")
-SIGNALS = dg.AssetSelection.groups("signals")
+SIGNALS = dg.AssetSelection.groups("risk", "signals", "outcomes")
 # What asks somebody outside. A past day cannot be asked for again, and a replay asks nobody.
 OPERATIONS = dg.AssetSelection.groups("operations")
 ASKING = dg.AssetSelection.assets(

@@ -18,15 +18,16 @@ from metapulse_assets.market.stream_checks import stream_checks
 from metapulse_assets.operations import assets as operations_assets
 from metapulse_assets.operations.automation import operations_sensors
 from metapulse_assets.operations.checks import operations_checks
+from metapulse_assets.outcomes import assets as outcome_assets
+from metapulse_assets.outcomes.checks import outcome_checks
 from metapulse_assets.platform.console_log import console_logger
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import get_settings
 from metapulse_assets.proof.checks import proof_checks
+from metapulse_assets.risk import assets as risk_assets
+from metapulse_assets.risk.checks import risk_checks
 from metapulse_assets.signals import assets as signal_assets
-from metapulse_assets.signals import outcome_assets, security_assets
 from metapulse_assets.signals.checks import signal_checks
-from metapulse_assets.signals.outcome_checks import outcome_checks
-from metapulse_assets.signals.security_checks import security_checks
 from metapulse_assets.social import assets as social_assets
 from metapulse_assets.social import post_assets
 from metapulse_assets.social.checks import social_checks
@@ -34,7 +35,7 @@ from metapulse_assets.social.post_checks import post_checks
 
 DOMAINS = (
     *(market_assets, indicator_assets, warm_up_assets, post_assets, social_assets, intelligence_assets),
-    *(security_assets, signal_assets, outcome_assets, operations_assets),
+    *(risk_assets, signal_assets, outcome_assets, operations_assets),
 )
 
 
@@ -42,7 +43,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of all domains, in the order of the data."""
     return [
         *(*market_checks(), *stream_checks(), *indicator_checks(), *post_checks(), *social_checks(), *intelligence_checks()),
-        *(*security_checks(), *signal_checks(), *outcome_checks(), *proof_checks(), *operations_checks()),
+        *(*risk_checks(), *signal_checks(), *outcome_checks(), *proof_checks(), *operations_checks()),
     ]
 
 

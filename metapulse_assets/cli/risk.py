@@ -32,7 +32,7 @@ def risk(
 
     Exit codes: 0 done, 1 a file cannot be read or written (the message names line and column), 2 wrong option.
     """
-    from metapulse_assets.signals.pool_csv import PoolFileError, read_pools, scores_csv
+    from metapulse_assets.risk.pool_csv import PoolFileError, read_pools, scores_csv
 
     moment = None if as_of is None else _moment(as_of)
     try:

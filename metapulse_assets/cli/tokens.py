@@ -62,7 +62,7 @@ def list_tracked(connection: "sa.Connection", every: bool = False) -> list[dict[
     import sqlalchemy as sa
 
     from metapulse_assets.market.tables import token_metrics, tokens, tracked_tokens
-    from metapulse_assets.signals.tables import risk_assessments
+    from metapulse_assets.risk.tables import risk_assessments
 
     tracked = tracked_tokens.c
     # Rows of these tables come with every tick, so a search backwards from the newest ends at once.

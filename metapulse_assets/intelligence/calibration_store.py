@@ -11,10 +11,10 @@ from metapulse_assets.intelligence.kinds import HORIZON_NAMES, HORIZON_SECONDS
 from metapulse_assets.intelligence.model_calibration import fit
 from metapulse_assets.intelligence.store import put
 from metapulse_assets.intelligence.tables import ai_answers, ai_model_calibration, ai_requests
+from metapulse_assets.outcomes import resolving
+from metapulse_assets.outcomes.rows import JudgedSignals
+from metapulse_assets.outcomes.store import from_micros, read_prices
 from metapulse_assets.platform.day_partitions import day_start, utc_day
-from metapulse_assets.signals import outcomes
-from metapulse_assets.signals.outcome_rows import JudgedSignals
-from metapulse_assets.signals.outcome_store import from_micros, read_prices
 
 WINDOW = timedelta(days=30)
 """Answers that a calibration rests on: a model's version and the market's ways change. Own choice."""
@@ -105,7 +105,7 @@ def _judged_rows(
         stop_usd=nothing,
     )
     prices = read_prices(connection, purchases, horizon, known_at)
-    judged = outcomes.judge(purchases, horizon, prices, _micros(known_at))
+    judged = resolving.judge(purchases, horizon, prices, _micros(known_at))
     by_row = dict(zip(judged.row.tolist(), range(len(judged)), strict=True))
     for place, row in enumerate(rows):
         at = by_row.get(place)

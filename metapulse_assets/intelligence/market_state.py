@@ -11,7 +11,8 @@ from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.intelligence.snapshots import ANALYSED, Hit, Numbers, PostText, TechnicalReading, TokenState
 from metapulse_assets.intelligence.tables import ai_analyses
 from metapulse_assets.market.tables import token_metrics
-from metapulse_assets.signals.tables import risk_assessments, technical_signals
+from metapulse_assets.risk.tables import risk_assessments
+from metapulse_assets.signals.tables import technical_signals
 from metapulse_assets.social.post_tables import social_posts
 from metapulse_assets.social.tables import mentions, post_sentiments, social_metrics
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from metapulse_assets.signals.outcomes import kept_share
+from metapulse_assets.outcomes.resolving import kept_share
 
 Numbers = Mapping[str, float | None]
 

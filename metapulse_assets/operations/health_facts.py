@@ -16,7 +16,8 @@ from metapulse_assets.market.tables import candles, token_metrics
 from metapulse_assets.operations.tables import health_metrics, job_logs
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.tables import circuit_breakers, dead_letters, raw_payloads
-from metapulse_assets.signals.tables import risk_assessments, signals
+from metapulse_assets.risk.tables import risk_assessments
+from metapulse_assets.signals.tables import signals
 from metapulse_assets.social.post_tables import social_posts
 from metapulse_assets.social.tables import social_metrics
 

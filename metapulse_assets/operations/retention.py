@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from metapulse_assets.operations import tables
 from metapulse_assets.operations.retention_rules import DayPartitions, Rows
+from metapulse_assets.outcomes.tables import signal_outcomes
 from metapulse_assets.platform.day_partitions import existing_days, partition_name, utc_day
-from metapulse_assets.signals.outcome_tables import signal_outcomes
 from metapulse_assets.signals.tables import signals
 
 LOCK_TIMEOUT = "300ms"

@@ -17,12 +17,13 @@ from metapulse_assets.market import history
 from metapulse_assets.market.stream_tables import token_launches, token_migrations, token_trades
 from metapulse_assets.market.tables import token_metrics
 from metapulse_assets.operations.tables import alarms, database_optimisation, health_metrics, job_logs, retention
+from metapulse_assets.outcomes import calibration_store
+from metapulse_assets.outcomes import store as outcome_store
 from metapulse_assets.platform.day_partitions import day_start, utc_day
 from metapulse_assets.platform.settings import Settings, SettingsError, variables_of
 from metapulse_assets.platform.tables import dead_letters, raw_payloads
-from metapulse_assets.signals import calibration_store, outcome_store
-from metapulse_assets.signals.security_tables import token_security
-from metapulse_assets.signals.tables import SOURCES, risk_assessments, signals
+from metapulse_assets.risk.tables import risk_assessments, token_security
+from metapulse_assets.signals.tables import SOURCES, signals
 from metapulse_assets.social.post_tables import collection_passes, post_counts, post_engagement, social_posts
 from metapulse_assets.social.reading_store import TICK_REACH
 from metapulse_assets.social.tables import mentions, post_sentiments, social_metrics, trending_topics

@@ -19,10 +19,11 @@ from metapulse_assets.intelligence.store import derive
 from metapulse_assets.market.timeframes import TIMEFRAMES
 from metapulse_assets.platform.day_partitions import utc_day
 from metapulse_assets.proof.time_cut import Cut, TimeMachine, in_public, time_machine
-from metapulse_assets.signals import assessing, emitting, finding, source_hits
+from metapulse_assets.risk import assessing
+from metapulse_assets.risk.history import MAX_AGE_SECONDS
+from metapulse_assets.signals import emitting, finding, source_hits
 from metapulse_assets.signals.combining import WINDOW
 from metapulse_assets.signals.quotes import OLDEST_PRICE
-from metapulse_assets.signals.risk_history import MAX_AGE_SECONDS
 from metapulse_assets.signals.social_rules import LONGEST_PAUSE
 from metapulse_assets.signals.tables import SOURCES, ai_signals, signals, social_signals
 from metapulse_assets.social.metrics_store import make_metrics_at

@@ -16,8 +16,8 @@ from metapulse_assets.indicators.tables import indicator_chains, indicator_state
 from metapulse_assets.intelligence.tables import ai_analyses, ai_answers, ai_requests
 from metapulse_assets.market.tables import candles, token_metrics
 from metapulse_assets.platform.tables import progress_marks
-from metapulse_assets.signals.security_tables import token_security
-from metapulse_assets.signals.tables import SOURCES, risk_assessments, signals
+from metapulse_assets.risk.tables import risk_assessments, token_security
+from metapulse_assets.signals.tables import SOURCES, signals
 from metapulse_assets.social.post_tables import collection_passes, post_engagement, social_posts
 from metapulse_assets.social.tables import mentions, post_sentiments, social_metrics
 

@@ -12,11 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
+from metapulse_assets.outcomes import calibration_chart
+from metapulse_assets.outcomes.calibration import ALL
+from metapulse_assets.outcomes.rows import HORIZONS
+from metapulse_assets.outcomes.tables import signal_calibration, signal_outcomes
 from metapulse_assets.platform.display import markdown_table
-from metapulse_assets.signals import calibration_chart
-from metapulse_assets.signals.calibration import ALL
-from metapulse_assets.signals.outcome_rows import HORIZONS
-from metapulse_assets.signals.outcome_tables import signal_calibration, signal_outcomes
 from metapulse_assets.signals.tables import signals
 
 HEADERS = (

@@ -1,11 +1,9 @@
-"""The signals' assets: what the rules found, each token's risk, and the signals emitted."""
+"""The signals' assets: what the rules found, and the signals emitted."""
 
-from collections import Counter
 from datetime import datetime, timedelta
 
 import dagster as dg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import distinct_on
 
 from metapulse_assets.market.timeframes import TIMEFRAMES
 from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
@@ -13,7 +11,7 @@ from metapulse_assets.platform.day_partitions import day_bounds
 from metapulse_assets.platform.display import markdown_picture, markdown_table
 from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.signals import assessing, chart, emitting, finding, source_hits, tables
+from metapulse_assets.signals import chart, emitting, finding, source_hits, tables
 from metapulse_assets.signals.listing import TABLE_HEADERS, list_signals, table_row
 
 GROUP = "signals"
@@ -45,37 +43,6 @@ def technical_signals(context: dg.AssetExecutionContext, platform: dg.ResourcePa
             "dagster/row_count": sum(row.hits for row in counts),
             "found in this run": found,
             "by rule": dg.MetadataValue.md(markdown_table(("rule", "direction", "frame", "hits"), counts)),
-        }
-    )
-
-
-@table_asset(tables.risk_assessments, group=GROUP, deps=["token_metrics", "token_security"], kinds={"numpy"})
-def risk_assessments(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
-    """Assess each token's risk from its snapshots; a row only where it changed."""
-    stored = 0
-    with platform.engine.begin() as connection:
-        if is_tick(context, platform):
-            stored += assessing.assess_new(connection, platform.now())
-        for day in days_to_recompute(context, platform):
-            stored += assessing.assess_again(connection, day)
-        start, end = _span(context)
-        table = tables.risk_assessments
-        newest = connection.execute(
-            sa.select(table.c.level, table.c.hard_fail)
-            .ext(distinct_on(table.c.token_id))
-            .where(table.c.observed_at >= start, table.c.observed_at < end)
-            .order_by(table.c.token_id, table.c.observed_at.desc())
-        ).all()
-        rows = connection.execute(
-            sa.select(sa.func.count()).where(table.c.observed_at >= start, table.c.observed_at < end)
-        ).scalar_one()
-    levels = Counter((row.level, row.hard_fail) for row in newest)
-    shown = [(level, fail, count) for (level, fail), count in levels.most_common()]
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": rows,
-            "stored in this run": stored,
-            "tokens by newest level": dg.MetadataValue.md(markdown_table(("level", "hard fail", "tokens"), shown)),
         }
     )
 

@@ -7,15 +7,12 @@ import sqlalchemy as sa
 
 from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.intelligence.tables import ai_analyses
-from metapulse_assets.market.tables import token_metrics
-from metapulse_assets.platform.progress import progress_of
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
 from metapulse_assets.signals.combining import MIN_KINDS
 from metapulse_assets.signals.selection import DUPLICATE_PRICE_SHARE, DUPLICATE_SECONDS, MAX_PER_TOKEN_AND_MOMENT
 from metapulse_assets.signals.tables import (
     ai_signals,
     combined_signals,
-    risk_assessments,
     signals,
     social_signals,
     technical_signals,
@@ -67,26 +64,6 @@ def _founded(
     total = connection.execute(sa.select(sa.func.count()).select_from(table).where(in_span)).scalar_one()
     unfounded = connection.execute(sa.select(sa.func.count()).select_from(table).where(in_span, sa.not_(founded))).scalar_one()
     return Finding(unfounded == 0, {"hits": total, "without what they rest on": unfounded})
-
-
-def _everybody_assessed(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
-    """Each token with a snapshot in a day has an assessment of that day."""
-    m, r = token_metrics.c, risk_assessments.c
-    done = progress_of(connection, "risk_assessments")
-    if done is None:
-        return Finding(True, {"tokens": 0})
-    seen = (
-        sa.select(m.token_id, sa.func.date_trunc("day", m.observed_at, "UTC").label("day"))
-        .distinct()
-        .where(m.observed_at >= start, m.observed_at < min(end, done))
-        .subquery()
-    )
-    assessed = sa.exists().where(
-        r.token_id == seen.c.token_id, r.observed_at >= seen.c.day, r.observed_at < seen.c.day + timedelta(days=1)
-    )
-    total = connection.execute(sa.select(sa.func.count()).select_from(seen)).scalar_one()
-    missing = connection.execute(sa.select(sa.func.count()).select_from(seen).where(sa.not_(assessed))).scalar_one()
-    return Finding(missing == 0, {"tokens": total, "not assessed": missing})
 
 
 def _no_repetition(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
@@ -148,13 +125,6 @@ def signal_checks() -> list[dg.AssetChecksDefinition]:
         *(
             checks_of(table, [values_check(table, "opened_at"), TableCheck(name, description, look)])
             for table, name, description, look in VIEW_CHECKS
-        ),
-        checks_of(
-            risk_assessments,
-            [
-                values_check(risk_assessments, "observed_at"),
-                TableCheck("everybody_assessed", "Each token seen in a day is assessed that day.", _everybody_assessed),
-            ],
         ),
         checks_of(
             signals,

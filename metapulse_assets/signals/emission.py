@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from metapulse_assets.intelligence.kinds import HORIZON_SECONDS as ASKED_HORIZON
+from metapulse_assets.risk.history import MAX_AGE_SECONDS, RiskHistory, risk_rows_as_of
 from metapulse_assets.signals.ai_rules import MIN_CONFIDENCE_BY_STATUS, SIGNAL_KINDS
 from metapulse_assets.signals.candidates import (
     VIEW,
@@ -25,7 +26,6 @@ from metapulse_assets.signals.candidates import (
     by_timeframe,
 )
 from metapulse_assets.signals.reasons import range_reason, risk_reason, rule_reason
-from metapulse_assets.signals.risk_history import MAX_AGE_SECONDS, RiskHistory, risk_rows_as_of
 from metapulse_assets.signals.selection import select_signals
 
 STOP_ATR = 2.0

@@ -11,10 +11,10 @@ from metapulse_assets.market.tables import tokens
 from metapulse_assets.platform.bulk import driver
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, utc_day
 from metapulse_assets.platform.progress import progress_of, set_progress
-from metapulse_assets.signals.assessing import read_risk
+from metapulse_assets.risk.assessing import read_risk
+from metapulse_assets.risk.history import MAX_AGE_SECONDS
 from metapulse_assets.signals.candidates import Candidates, RecentSignals
 from metapulse_assets.signals.emission import emit_signals
-from metapulse_assets.signals.risk_history import MAX_AGE_SECONDS
 from metapulse_assets.signals.selection import DUPLICATE_SECONDS
 from metapulse_assets.signals.tables import SOURCES, signals
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
-from metapulse_assets.signals.calibration_store import HORIZON_OF_SECONDS, Calibrations, read_calibrations
+from metapulse_assets.outcomes.calibration_store import HORIZON_OF_SECONDS, Calibrations, read_calibrations
 from metapulse_assets.signals.tables import signals
 
 COLUMNS = (

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.market.tables import candles
+from metapulse_assets.platform.as_of import IntArray, newest_known_rows
 from metapulse_assets.platform.bulk import Columns, read_columns, to_datetime64
-from metapulse_assets.signals.as_of import IntArray, newest_known_rows
 
 FloatArray = npt.NDArray[np.float64]
 

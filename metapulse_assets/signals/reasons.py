@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from metapulse_assets.signals import risk, technical
+from metapulse_assets.risk import scoring
+from metapulse_assets.signals import technical
 from metapulse_assets.signals.view_reasons import VIEW_SENTENCES
 
 Values = Mapping[str, Any]
@@ -88,13 +89,13 @@ RULE_SENTENCES: Mapping[str, Callable[[Values], str]] = {
 HARD_FAIL_SENTENCES: Mapping[str, str] = {
     "rugged": "a scanner reports that its liquidity was pulled",
     "honeypot": "a scanner reports that it cannot be sold",
-    "confiscatory_tax": f"a sale or a transfer costs {100 * risk.CONFISCATORY_TAX:g} % of it or more",
+    "confiscatory_tax": f"a sale or a transfer costs {100 * scoring.CONFISCATORY_TAX:g} % of it or more",
     "mint_authority": "somebody can make more of it, and it is on no list of established tokens",
     "freeze_authority": "somebody can freeze what others hold, and it is on no list of established tokens",
     "owner_can_change": "somebody can change balances or take back control, and it is on no list of established tokens",
-    "no_liquidity": f"the pool holds less than {risk.MIN_LIQUIDITY_USD:,.0f} USD",
-    "no_sells": f"{risk.HONEYPOT_MIN_BUYS} or more buys within 24 hours and no sale",
-    "price_collapse": f"the price lost {-risk.COLLAPSE_PCT:g} % or more within 24 hours",
+    "no_liquidity": f"the pool holds less than {scoring.MIN_LIQUIDITY_USD:,.0f} USD",
+    "no_sells": f"{scoring.HONEYPOT_MIN_BUYS} or more buys within 24 hours and no sale",
+    "price_collapse": f"the price lost {-scoring.COLLAPSE_PCT:g} % or more within 24 hours",
     "no_trades": "no trade within 24 hours",
 }
 
@@ -117,7 +118,7 @@ def risk_reason(
     known = f"{100 * (known_share or 0):.0f} % of its factors known"
     if score is None:
         return {"text": f"Risk {level}: only {known}.", "inputs": inputs}
-    if level == "medium" and score < risk.MEDIUM_FROM:
+    if level == "medium" and score < scoring.MEDIUM_FROM:
         known += ", but its liquidity or its contract is not"
     return {"text": f"Risk {level}: score {score:.2f} of 1, {known}.", "inputs": inputs}
 

@@ -1,4 +1,4 @@
-"""Tables of the signals: what the technical rules found, the tokens' risk, and the signals emitted."""
+"""Tables of the signals: what the rules of each source found, and the signals emitted."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -42,22 +42,6 @@ SOURCES = {
     "combined": combined_signals,
 }
 """The tables of hits by the kind of signal that is made of them."""
-
-risk_assessments = sa.Table(
-    "risk_assessments",
-    metadata,
-    sa.Column("observed_at", _TIME, primary_key=True, comment="the snapshot it is made from; UTC"),
-    sa.Column("token_id", sa.Integer, primary_key=True),
-    sa.Column("available_at", _TIME, nullable=False, comment="when that snapshot became usable; UTC"),
-    sa.Column("level", sa.Text, nullable=False, comment="low, medium, high or unknown"),
-    sa.Column("score", sa.REAL, comment="weighted sum, 0 (safe) to 1; null: unknown", info=_UNIT),
-    sa.Column("known_share", sa.REAL, nullable=False, comment="weight of the factors that were known", info=_UNIT),
-    sa.Column("hard_fail", sa.Text, comment="the rule that makes it high whatever the sum; null: none"),
-    sa.Column("factors", JSONB, nullable=False, comment="each factor's points 0 to 1, null where unknown"),
-    sa.CheckConstraint("level IN ('low', 'medium', 'high', 'unknown')", name="level"),
-    postgresql_partition_by="RANGE (observed_at)",
-    comment="Risk of each tracked token: the first of a UTC day, then a row whenever it changes.",
-)
 
 signals = sa.Table(
     "signals",

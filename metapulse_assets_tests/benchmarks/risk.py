@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from metapulse_assets.signals.pool_risk import assess_pools
+from metapulse_assets.risk.pool_risk import assess_pools
 from metapulse_assets_tests.benchmarks.rows import Bench, Goal, Part, Row, Target
 from metapulse_assets_tests.training.pool_risk import (
     Pools,

@@ -17,7 +17,8 @@ from metapulse_assets.platform import settings as settings_module
 from metapulse_assets.platform.day_partitions import ensure_days
 from metapulse_assets.platform.json_logs import known_secrets
 from metapulse_assets.platform.settings import Settings, get_settings
-from metapulse_assets.signals.tables import risk_assessments, signals
+from metapulse_assets.risk.tables import risk_assessments
+from metapulse_assets.signals.tables import signals
 
 Command = Callable[..., Result]
 

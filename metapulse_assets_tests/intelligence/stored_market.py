@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.market.tables import candles, pools, token_metrics, tokens, tracked_tokens
 from metapulse_assets.platform.day_partitions import ensure_days, utc_day
-from metapulse_assets.signals.tables import risk_assessments, technical_signals
+from metapulse_assets.risk.tables import risk_assessments
+from metapulse_assets.signals.tables import technical_signals
 from metapulse_assets.social.post_tables import social_posts
 from metapulse_assets.social.tables import mentions, post_sentiments, social_metrics
 from metapulse_assets_tests.intelligence.panels import RISING, a_state

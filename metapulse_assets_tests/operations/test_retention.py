@@ -19,12 +19,12 @@ from metapulse_assets.indicators.chain import WARM_UP
 from metapulse_assets.operations import retention, tables
 from metapulse_assets.operations.retention import clean_up, delete_rows, drop_days, overdue, store_removed
 from metapulse_assets.operations.retention_rules import DayPartitions, Period, Rows, periods, rules
+from metapulse_assets.outcomes.calibration_store import recalibrate
+from metapulse_assets.outcomes.tables import signal_calibration, signal_outcomes
 from metapulse_assets.platform.database import metadata
 from metapulse_assets.platform.day_partitions import ensure_days, existing_days, utc_day
 from metapulse_assets.platform.settings import Settings, SettingsError, load_settings
 from metapulse_assets.platform.tables import dead_letters
-from metapulse_assets.signals.calibration_store import recalibrate
-from metapulse_assets.signals.outcome_tables import signal_calibration, signal_outcomes
 from metapulse_assets.signals.tables import signals
 from metapulse_assets_tests.operations.conftest import NOON
 

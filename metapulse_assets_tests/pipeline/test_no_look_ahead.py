@@ -15,7 +15,8 @@ from metapulse_assets.platform.day_partitions import day_bounds
 from metapulse_assets.proof.checks import recompute_sample, sample_signals
 from metapulse_assets.proof.recomputing import Recomputed, recompute_signal
 from metapulse_assets.proof.time_cut import time_machine
-from metapulse_assets.signals import assessing, emitting
+from metapulse_assets.risk import assessing
+from metapulse_assets.signals import emitting
 from metapulse_assets.signals.tables import signals
 from metapulse_assets_tests.pipeline.conftest import World
 

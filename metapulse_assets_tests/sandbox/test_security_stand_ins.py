@@ -6,14 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from metapulse_assets.sandbox.market import Pool
-from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
-from metapulse_assets.signals.security import (
+from metapulse_assets.risk.security import (
     TokenFacts,
     facts_of_evm_token,
     facts_of_rugcheck,
     facts_of_solana_token,
 )
+from metapulse_assets.sandbox.market import Pool
+from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
 from metapulse_assets.vendors.goplus import EVM_TOKENS, SOLANA_TOKENS, tokens_of
 from metapulse_assets.vendors.rugcheck import REPORTS
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metapulse_assets.market.timeframes import TIMEFRAMES
+from metapulse_assets.risk.history import RiskHistory
 from metapulse_assets.signals.candidates import VIEW, RecentSignals
 from metapulse_assets.signals.emission import HORIZON_SECONDS, EmittedSignals, emit_signals, signal_id, target_and_stop
-from metapulse_assets.signals.risk_history import RiskHistory
 from metapulse_assets.signals.tables import signals
+from metapulse_assets_tests.risk.test_history import history
 from metapulse_assets_tests.signals.streams import START, Row, candidate, candidates, emitted, streams
-from metapulse_assets_tests.signals.test_risk_history import history
 
 KEYS = {1: "solana:DezX", 2: "base:0xabc"}
 SENTENCE_VALUES = dict.fromkeys(

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metapulse_assets.risk.scoring import HARD_FAILS
 from metapulse_assets.signals.reasons import (
     HARD_FAIL_SENTENCES,
     RULE_SENTENCES,
@@ -12,7 +13,6 @@ from metapulse_assets.signals.reasons import (
     risk_reason,
     rule_reason,
 )
-from metapulse_assets.signals.risk import HARD_FAILS
 from metapulse_assets.signals.technical import RULES, find_rule_hits
 from metapulse_assets.signals.view_reasons import VIEW_SENTENCES
 from metapulse_assets_tests.signals.analyses import INTERVAL, crafted

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from metapulse_assets.signals.pool_csv import FIRST_ACTION, read_pools
-from metapulse_assets.signals.pool_risk import FIRST_HOUR, Model, Reading, assess_pools
+from metapulse_assets.risk.pool_csv import FIRST_ACTION, read_pools
+from metapulse_assets.risk.pool_risk import FIRST_HOUR, Model, Reading, assess_pools
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]

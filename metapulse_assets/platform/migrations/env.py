@@ -9,10 +9,10 @@ import metapulse_assets.intelligence.tables
 import metapulse_assets.market.stream_tables
 import metapulse_assets.market.tables
 import metapulse_assets.operations.tables
+import metapulse_assets.outcomes.tables
 import metapulse_assets.platform.queue_tables
 import metapulse_assets.platform.tables
-import metapulse_assets.signals.outcome_tables
-import metapulse_assets.signals.security_tables
+import metapulse_assets.risk.tables
 import metapulse_assets.signals.tables
 import metapulse_assets.social.post_tables
 import metapulse_assets.social.tables  # noqa: F401 - each registers its tables

@@ -14,7 +14,7 @@ from metapulse_assets.market.timeframes import TIMEFRAMES
 from metapulse_assets.platform.day_partitions import utc_day
 from metapulse_assets.proof.lineage.links import Link, differing, missing
 from metapulse_assets.proof.lineage.payloads import payload_link, payload_links
-from metapulse_assets.signals.tables import risk_assessments
+from metapulse_assets.risk.tables import risk_assessments
 
 FIGURES = ("open", "high", "low", "close", "volume_usd")
 

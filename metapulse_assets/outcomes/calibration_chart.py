@@ -1,0 +1,50 @@
+"""A picture of how far shown confidences can be believed: the share of hits against the confidence, one line a horizon."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metapulse_assets.outcomes.rows import HORIZONS
+
+COLOURS = ("#4575b4", "#74add1", "#1a9850", "#fdae61", "#d73027")
+
+
+@dataclass(frozen=True)
+class ReliabilityLine:
+    """One horizon's bins that are not empty: mean confidence, hit rate and number of outcomes of each; and its base rate."""
+
+    horizon: str
+    points: Sequence[tuple[float, float, int]]
+    base_rate: float | None
+
+
+def draw_png(title: str, lines: Sequence[ReliabilityLine]) -> bytes:
+    """The picture as PNG: lines above, counts below. On the diagonal a confidence says what it means."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 5.5), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    rates, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    rates.set_title(title.replace("$", r"\$"), fontsize=10)
+    rates.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--", label="as told")
+    for line in lines:
+        colour = COLOURS[list(HORIZONS).index(line.horizon)]
+        told, came, n = ([point[part] for point in line.points] for part in range(3))
+        rates.plot(told, came, color=colour, marker="o", markersize=4, linewidth=1.1, label=line.horizon)
+        if line.base_rate is not None:
+            rates.axhline(line.base_rate, color=colour, linewidth=0.6, linestyle=":")
+        counts.plot(told, n, color=colour, marker="o", markersize=3, linewidth=0.8)
+    rates.set_ylim(0, 1)
+    rates.set_xlim(0, 1)
+    rates.set_ylabel("share of hits (dotted: base rate)", fontsize=8)
+    rates.legend(fontsize=7, loc="upper left", ncols=6)
+    counts.set_yscale("symlog")
+    counts.set_ylim(bottom=0)
+    counts.set_ylabel("outcomes", fontsize=8)
+    counts.set_xlabel("confidence shown", fontsize=8)
+    for axes in (rates, counts):
+        axes.tick_params(labelsize=7)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
