@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metapulse_assets.cli import environment
-from metapulse_assets.cli.embedded_server import database_server, is_initialised
-from metapulse_assets.cli.failures import NEVER_FILLED, WRONG_USE, CommandError
-from metapulse_assets.cli.stored import EMPTY, OUTDATED, schema_versions
+from metapulse_assets.cli.failures import WRONG_USE, CommandError
+from metapulse_assets.cli.stored import existing_database
 from metapulse_assets.cli.terminal import console, print_json, table
 
 if TYPE_CHECKING:
@@ -25,27 +24,9 @@ HEADERS = ("queue", "Waiting", "Active", "Completed", "Failed", "Delayed", "Paus
 
 @contextmanager
 def queue_database(settings: "Settings") -> Iterator["sa.Connection"]:
-    """A transaction on a database that has a queue; the embedded server runs while the block lasts.
-
-    Raises `CommandError`: with exit code 3 if there is no database yet, else if its schema is of another version; raises
-    `DatabaseError` if the server cannot be reached.
-    """
-    if not settings.database_url and not is_initialised(settings):
-        raise CommandError(EMPTY.format(mode=settings.mode), NEVER_FILLED)
-    with database_server(settings, quiet=True):
-        from metapulse_assets.platform.database import get_engine
-
-        found, wanted = schema_versions(settings)
-        if found is None:
-            raise CommandError(EMPTY.format(mode=settings.mode), NEVER_FILLED)
-        if found != wanted:
-            raise CommandError(OUTDATED.format(found=found, wanted=wanted))
-        engine = get_engine(settings)
-        try:
-            with engine.begin() as connection:
-                yield connection
-        finally:
-            engine.dispose()
+    """A transaction on a database that has a queue; raises as `existing_database` does."""
+    with existing_database(settings) as engine, engine.begin() as connection:
+        yield connection
 
 
 @queue.command()

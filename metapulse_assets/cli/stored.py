@@ -17,10 +17,11 @@ OUTDATED = "the database's schema is of another version (it has {found}, this pr
 
 
 @contextmanager
-def stored_data(settings: "Settings") -> Iterator["sa.Connection"]:
-    """A connection to a filled database; the embedded server runs while the block lasts.
+def existing_database(settings: "Settings") -> Iterator["sa.Engine"]:
+    """An engine on a database that has this program's schema; the embedded server runs while the block lasts.
 
-    Raises `CommandError`: with exit code 3 if nothing was ever stored, else if the schema is of another version.
+    Raises `CommandError`: with exit code 3 if there is no database yet, else if its schema is of another version; raises
+    `DatabaseError` if the server cannot be reached.
     """
     if not settings.database_url and not is_initialised(settings):
         raise CommandError(EMPTY.format(mode=settings.mode), NEVER_FILLED)
@@ -34,12 +35,18 @@ def stored_data(settings: "Settings") -> Iterator["sa.Connection"]:
             raise CommandError(OUTDATED.format(found=found, wanted=wanted))
         engine = get_engine(settings)
         try:
-            with engine.connect() as connection:
-                if not _has_tokens(connection):
-                    raise CommandError(EMPTY.format(mode=settings.mode), NEVER_FILLED)
-                yield connection
+            yield engine
         finally:
             engine.dispose()
+
+
+@contextmanager
+def stored_data(settings: "Settings") -> Iterator["sa.Connection"]:
+    """A connection to a filled database; raises as `existing_database` does, with exit code 3 also if nothing is stored."""
+    with existing_database(settings) as engine, engine.connect() as connection:
+        if not _has_tokens(connection):
+            raise CommandError(EMPTY.format(mode=settings.mode), NEVER_FILLED)
+        yield connection
 
 
 def schema_versions(settings: "Settings") -> tuple[str | None, str]:

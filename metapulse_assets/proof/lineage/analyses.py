@@ -6,22 +6,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from metapulse_assets.indicators.tables import technical_analyses
+from metapulse_assets.proof.lineage.hits import stored_hit
 from metapulse_assets.proof.lineage.links import Link, differing, missing
 from metapulse_assets.proof.lineage.market import candle_chain_link
-from metapulse_assets.signals.tables import technical_signals
 
 PREVIOUS = "previous_"
 
 
 def technical_hit_link(connection: sa.Connection, token_id: int, timeframe: str, rule: str, opened_at: datetime) -> Link:
     """A hit of a technical rule, the analyses of its candle and the one before, and the candles below."""
-    t = technical_signals.c
     key = f"{rule} {timeframe} {opened_at.isoformat()}"
-    hit = connection.execute(
-        sa.select(technical_signals).where(
-            t.token_id == token_id, t.timeframe == timeframe, t.rule == rule, t.opened_at == opened_at
-        )
-    ).one_or_none()
+    hit = stored_hit(connection, "technical", token_id, timeframe, rule, opened_at)
     if hit is None:
         return missing("technical hit", key)
     link = Link(

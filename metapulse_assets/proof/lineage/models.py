@@ -9,22 +9,19 @@ import sqlalchemy as sa
 from metapulse_assets.intelligence.snapshots import snapshot_hash
 from metapulse_assets.intelligence.tables import ai_analyses, ai_answers, ai_requests
 from metapulse_assets.proof.lineage.analyses import analysis_link
+from metapulse_assets.proof.lineage.hits import stored_hit
 from metapulse_assets.proof.lineage.links import Link, differing, missing
 from metapulse_assets.proof.lineage.market import snapshot_link
 from metapulse_assets.proof.lineage.payloads import payload_link
 from metapulse_assets.proof.lineage.talk import metrics_link
-from metapulse_assets.signals.tables import ai_signals
 
 LONGEST_TEXT = 200
 
 
 def ai_hit_link(connection: sa.Connection, token_id: int, timeframe: str, rule: str, opened_at: datetime) -> Link:
     """An analysis that was sure enough, and all below it."""
-    s = ai_signals.c
     key = f"{rule} {opened_at.isoformat()}"
-    hit = connection.execute(
-        sa.select(ai_signals).where(s.token_id == token_id, s.timeframe == timeframe, s.rule == rule, s.opened_at == opened_at)
-    ).one_or_none()
+    hit = stored_hit(connection, "ai", token_id, timeframe, rule, opened_at)
     if hit is None:
         return missing("AI hit", key)
     return Link(

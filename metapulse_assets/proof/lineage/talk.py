@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from metapulse_assets.proof.lineage.hits import stored_hit
 from metapulse_assets.proof.lineage.links import Link, differing, missing
 from metapulse_assets.proof.lineage.payloads import payload_links
-from metapulse_assets.signals.tables import social_signals
 from metapulse_assets.social.post_tables import social_posts
 from metapulse_assets.social.tables import mentions, post_sentiments, social_metrics
 
@@ -19,13 +19,8 @@ LONGEST_TEXT = 140
 
 def social_hit_link(connection: sa.Connection, token_id: int, timeframe: str, rule: str, opened_at: datetime) -> Link:
     """A hit of a social rule, and the metrics of its moment."""
-    s = social_signals.c
     key = f"{rule} {opened_at.isoformat()}"
-    hit = connection.execute(
-        sa.select(social_signals).where(
-            s.token_id == token_id, s.timeframe == timeframe, s.rule == rule, s.opened_at == opened_at
-        )
-    ).one_or_none()
+    hit = stored_hit(connection, "social", token_id, timeframe, rule, opened_at)
     if hit is None:
         return missing("social hit", key)
     return Link(

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
 from metapulse_assets.proof.lineage.analyses import technical_hit_link
+from metapulse_assets.proof.lineage.hits import stored_hit
 from metapulse_assets.proof.lineage.links import Link, missing
 from metapulse_assets.proof.lineage.market import risk_link
 from metapulse_assets.proof.lineage.models import ai_hit_link
 from metapulse_assets.proof.lineage.talk import social_hit_link
-from metapulse_assets.signals.tables import SOURCES, combined_signals, signals
+from metapulse_assets.signals.tables import signals
 
 HitLink = Callable[[sa.Connection, int, str, str, datetime], Link]
 
@@ -47,13 +48,8 @@ def explain(connection: sa.Connection, signal_id: str) -> Link:
 
 def combined_hit_link(connection: sa.Connection, token_id: int, timeframe: str, rule: str, opened_at: datetime) -> Link:
     """An agreement, and the hit of each source that took part."""
-    c = combined_signals.c
     key = f"{rule} {opened_at.isoformat()}"
-    row = connection.execute(
-        sa.select(combined_signals).where(
-            c.token_id == token_id, c.timeframe == timeframe, c.rule == rule, c.opened_at == opened_at
-        )
-    ).one_or_none()
+    row = stored_hit(connection, "combined", token_id, timeframe, rule, opened_at)
     if row is None:
         return missing("agreement", key)
     sources: Mapping[str, Any] = row.inputs["sources"]
@@ -80,18 +76,10 @@ HIT_LINKS: Mapping[str, HitLink] = {
 
 def _unlike_hit(connection: sa.Connection, signal: sa.Row[Any]) -> list[str]:
     """Where a signal says something else than the hit it was made of."""
-    table = SOURCES[signal.kind]
-    names = ("direction", "strength", "confidence", "price_usd")
-    hit = connection.execute(
-        sa.select(*(table.c[name] for name in names)).where(
-            table.c.token_id == signal.token_id,
-            table.c.timeframe == signal.timeframe,
-            table.c.rule == signal.rule,
-            table.c.opened_at == signal.opened_at,
-        )
-    ).one_or_none()
+    hit = stored_hit(connection, signal.kind, signal.token_id, signal.timeframe, signal.rule, signal.opened_at)
     if hit is None:
         return []
+    names = ("direction", "strength", "confidence", "price_usd")
     return [
         f"{name} is {getattr(signal, name)}, its hit's {getattr(hit, name)}"
         for name in names
