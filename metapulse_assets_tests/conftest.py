@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from metapulse_assets.platform import embedded_postgres
 from metapulse_assets.platform.database import claim, create_engine, upgrade
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.platform.settings import Mode, Settings, load_settings
+from metapulse_assets.platform.settings import Settings, load_settings
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
 
 TEMPLATE = "metapulse_test_template"

@@ -15,10 +15,12 @@ from metapulse_assets.cli import (
     risk,
     run,
     sandbox,
+    service,
     setup,
     signals,
     stream,
     tail,
+    token,
     tokens,
     up,
     worker,
@@ -34,12 +36,13 @@ app = typer.Typer(
 )
 for command in (
     *(run.run, up.up, signals.signals, explain.explain, tokens.tokens, indicators.indicators, replay.replay, risk.risk),
-    *(stream.stream, worker.worker, tail.tail, doctor.doctor, sandbox.sandbox, setup.setup),
+    *(stream.stream, worker.worker, service.service, tail.tail, doctor.doctor, sandbox.sandbox, setup.setup),
 ):
     app.command()(command)
 app.add_typer(database.db, name="db")
 app.add_typer(queue.queue, name="queue")
 app.add_typer(dlq.dlq, name="dlq")
+app.add_typer(token.token, name="token")
 
 
 def _print_version(wanted: bool) -> None:

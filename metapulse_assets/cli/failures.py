@@ -1,6 +1,7 @@
-"""What a person sees when a command fails: one or two lines and an exit code, never a traceback (unless LOG_LEVEL=debug)."""
+"""What a person sees when a command fails: one or two lines and an exit code; with LOG_LEVEL=debug a traceback, masked."""
 
 import os
+import traceback
 from typing import Any
 
 import typer
@@ -34,15 +35,20 @@ class CommandGroup(TyperGroup):
             # Typer's own exceptions are wrong usage and wanted exits, which it explains by itself; so is a closed pipe.
             if type(error).__module__.startswith("typer") or isinstance(error, BrokenPipeError):
                 raise
-            if os.environ.get("LOG_LEVEL", "").lower() == "debug":
-                raise
+            from metapulse_assets.platform.json_logs import known_secrets
+            from metapulse_assets.platform.redaction import redact
+
             message, exit_code = explain(error)
+            if os.environ.get("LOG_LEVEL", "").lower() == "debug":
+                # Not Python's own, which would show what an error holds.
+                say(redact("".join(traceback.format_exception(error)), known_secrets()))
             say(message)
             raise typer.Exit(exit_code) from None
 
 
 def explain(error: Exception) -> tuple[str, int]:
     """The message and the exit code for an exception that ended a command."""
+    from metapulse_assets.platform.json_logs import known_secrets
     from metapulse_assets.platform.redaction import redact
     from metapulse_assets.platform.settings import SettingsError
 
@@ -51,10 +57,10 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, CommandError):
         return str(error), error.exit_code
     if _is_expected(error):
-        return redact(str(error)), FAILED
+        return redact(str(error), known_secrets()), FAILED
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return f"{redact(what)}\n(LOG_LEVEL=debug shows where)", FAILED
+    return f"{redact(what, known_secrets())}\n(LOG_LEVEL=debug shows where)", FAILED
 
 
 def _is_expected(error: Exception) -> bool:

@@ -3,11 +3,11 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from metapulse_assets.cli import dagster_services, embedded_server, environment
+from metapulse_assets.cli import dagster_services, embedded_server, environment, ports, vendor_checks
+from metapulse_assets.cli.findings import Check, State
 
 if TYPE_CHECKING:
     from metapulse_assets.platform.settings import Settings
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 GIGABYTE = 1_000_000_000
 LEAST_DISK, LITTLE_DISK = 1 * GIGABYTE, 5 * GIGABYTE
 REQUEST_SECONDS = 5.0
-KEYS = {"GROQ_API_KEY": "AI analyses by Groq", "GEMINI_API_KEY": "AI analyses by Gemini", "TWITTER_BEARER_TOKEN": "social data"}
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the doctor's report."""
-
-    name: str
-    state: Literal["ok", "wrong", "note"]
-    finding: str
-    cure: str = ""
+EXHAUSTED_CURE = "stop what is not needed, lower DATABASE_POOL_MAX, or raise the server's max_connections"
+DATABASE_CURES = {
+    "password authentication failed": "correct user and password in DATABASE_URL",
+    "too many clients": EXHAUSTED_CURE,
+    "remaining connection slots": EXHAUSTED_CURE,
+    "resolve host": "correct the host in DATABASE_URL",
+    "host name": "correct the host in DATABASE_URL",
+    "Connection refused": "start that server, or correct host and port in DATABASE_URL",
+    "timeout": "look whether a firewall is in the way, or correct the host in DATABASE_URL",
+}
+"""By what libpq says."""
 
 
 def all_checks() -> list[Check]:
@@ -38,7 +38,8 @@ def all_checks() -> list[Check]:
         cure = "correct it in the environment or in .env; .env.example explains every setting"
         return [Check("setting", "wrong", line, cure) for line in str(error).splitlines()]
     checks = [Check("settings", "ok", "valid"), Check("mode", "ok", environment.describe_mode(settings)), _dagster_home()]
-    for part in (_retention, _database, _vendors, _keys, _webserver_port, _disk):
+    outside = (vendor_checks.url_checks, vendor_checks.vendor_checks, vendor_checks.key_checks, vendor_checks.redis_checks)
+    for part in (_retention, _database, *outside, _ports, _memory, _disk):
         checks += _guarded(part, settings)
     return checks
 
@@ -101,7 +102,7 @@ def _contents(settings: "Settings") -> Iterator[Check]:
     try:
         found, wanted = schema_versions(settings)
     except DatabaseError as error:
-        yield Check("database", "wrong", str(error), "start that server, or correct DATABASE_URL")
+        yield Check("database", "wrong", str(error), database_cure(str(error)))
         return
     yield _dagster_storage(settings)
     if found is None:
@@ -111,14 +112,41 @@ def _contents(settings: "Settings") -> Iterator[Check]:
         yield Check("schema", "wrong", f"version {found}, this program needs {wanted}", "`metapulse db upgrade`")
         return
     yield Check("schema", "ok", f"version {found}, the newest")
+    from metapulse_assets.cli.queue_checks import queue_checks
     from metapulse_assets.platform.database import get_engine
 
     engine = get_engine(settings)
     try:
+        yield from _connections(settings)
         yield from _rows(settings)
+        with engine.connect() as connection:
+            yield from vendor_checks.answer_checks(connection)
+            yield from queue_checks(connection, settings)
         yield from _operations(settings)
     finally:
         engine.dispose()
+
+
+def database_cure(error: str) -> str:
+    """What helps against a database that cannot be reached, by what was said of it."""
+    for sign, cure in DATABASE_CURES.items():
+        if sign in error:
+            return cure
+    return "start that server, or correct DATABASE_URL"
+
+
+def _connections(settings: "Settings") -> Iterator[Check]:
+    """Whether the server has connections left for us."""
+    from metapulse_assets.operations.health import CONNECTIONS_FAIL_SHARE, CONNECTIONS_WARN_SHARE, judged
+    from metapulse_assets.operations.health_facts import read_database
+    from metapulse_assets.platform.database import get_engine
+
+    with get_engine(settings).connect() as connection:
+        facts = read_database(connection)
+    share = facts.connections / max(facts.connections_allowed, 1)
+    state: State = {"ok": "ok", "warn": "note", "fail": "wrong"}[judged(share, CONNECTIONS_WARN_SHARE, CONNECTIONS_FAIL_SHARE)]  # type: ignore[assignment]
+    finding = f"{facts.connections} of {facts.connections_allowed} are taken; an answer took {facts.latency * 1000:.0f} ms"
+    yield Check("database connections", state, finding, "" if state == "ok" else EXHAUSTED_CURE)
 
 
 def _rows(settings: "Settings") -> Iterator[Check]:
@@ -192,7 +220,7 @@ def _operations(settings: "Settings") -> Iterator[Check]:
         yield Check("health", "note", "not measured yet", "`metapulse up` does so each minute")
     else:
         culprits = "; ".join(row.reason or row.metric for row in summary.culprits[:3])
-        state: Literal["ok", "note"] = "ok" if summary.status == "ok" else "note"
+        state: State = "ok" if summary.status == "ok" else "note"
         measured = f"{summary.status} at {summary.measured_at:%Y-%m-%d %H:%M} UTC"
         yield Check("health", state, f"{measured}: {culprits}" if culprits else measured)
     for row in lasting:
@@ -219,65 +247,53 @@ def _dagster_storage(settings: "Settings") -> Check:
         return Check("Dagster's storage", "wrong", reason, "correct METAPULSE_DAGSTER_DATABASE_URL or DATABASE_URL")
 
 
-def _vendors(settings: "Settings") -> Iterator[Check]:
-    from metapulse_assets.sandbox.on_demand import is_answering
-
-    if settings.needs_sandbox:
-        if is_answering(settings):
-            yield Check("sandbox", "ok", f"answers at {settings.sandbox_url}")
-        else:
-            yield Check("sandbox", "note", "does not run; runs start it when they need it")
-    # Those that need a key are not asked: a question costs money, or counts against a day's quota.
-    for vendor, url, path, name in (
-        ("dexscreener", settings.dexscreener_url, "/token-profiles/latest/v1", "DEXSCREENER_API_URL"),
-        ("geckoterminal", settings.geckoterminal_url, "/networks?page=1", "GECKOTERMINAL_API_URL"),
-    ):
-        if settings.mode != "replay" and not settings.is_in_sandbox(url):
-            yield _vendor(vendor, url + path, f"check this machine's way to the internet, and {name} if you set it")
-
-
-def _vendor(vendor: str, url: str, cure: str) -> Check:
-    import httpx2
-
-    from metapulse_assets import __version__
-    from metapulse_assets.platform.redaction import redact, redact_url
-
-    try:
-        answer = httpx2.get(url, timeout=REQUEST_SECONDS, headers={"User-Agent": f"metapulse/{__version__}"})
-    except httpx2.HTTPError as error:
-        return Check(vendor, "wrong", redact(f"{redact_url(url)}: {error or type(error).__name__}"), cure)
-    if answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
-        return Check(vendor, "note", "answers that it is asked too often (429)", "wait a minute")
-    if answer.is_success:
-        return Check(vendor, "ok", f"answers at {redact_url(url)}")
-    return Check(vendor, "wrong", f"{redact_url(url)}: HTTP {answer.status_code}", cure)
-
-
-def _keys(settings: "Settings") -> Iterator[Check]:
-    for name, use in KEYS.items():
-        given = getattr(settings, name.lower()) is not None
-        if settings.mode != "live":
-            yield Check(name, "note", f"{'set' if given else 'not set'}; {use}: only live mode uses it")
-        elif given:
-            yield Check(name, "ok", f"set; {use}")
-        else:
-            yield Check(name, "note", f"not set: {use} switched off", f"set {name} in .env to switch it on")
-
-
-def _webserver_port(settings: "Settings") -> Iterator[Check]:
+def _ports(settings: "Settings") -> Iterator[Check]:
     from metapulse_assets.cli.failures import CommandError
     from metapulse_assets.cli.up import is_up
 
-    name = f"port {settings.webserver_port}"
-    try:
-        dagster_services.require_free_port(settings)
-    except CommandError as error:
-        if is_up(settings) and dagster_services.webserver_answers(settings):
-            yield Check(name, "ok", f"`metapulse up` runs: {dagster_services.page_url(settings)}")
+    up = is_up(settings)
+    for port in ports.all_ports(settings):
+        name = f"port {port.number}"
+        try:
+            ports.require_free(port)
+        except CommandError as error:
+            if up or _is_ours(settings, port):
+                yield Check(name, "ok", f"{port.use} is there already")
+            else:
+                yield Check(name, "wrong", *str(error).split("): ", 1))
         else:
-            yield Check(name, "wrong", *str(error).split(": ", 1))
-    else:
-        yield Check(name, "ok", "free for Dagster's pages")
+            yield Check(name, "ok", f"free for {port.use}")
+
+
+def _is_ours(settings: "Settings", port: ports.Port) -> bool:
+    """Whether what listens there is what is meant to, started by itself."""
+    if port == ports.webserver_port(settings):
+        return dagster_services.webserver_answers(settings)
+    return dagster_services.service_answers(settings)
+
+
+def _memory(settings: "Settings") -> Iterator[Check]:
+    """Whether the machine has memory left, and no process of ours takes more than it may."""
+    import psutil
+
+    from metapulse_assets.operations.health import MEMORY_LEFT_FAIL_BYTES, MEMORY_LEFT_WARN_BYTES
+
+    left = psutil.virtual_memory().available
+    state: State = "wrong" if left < MEMORY_LEFT_FAIL_BYTES else "note" if left < MEMORY_LEFT_WARN_BYTES else "ok"
+    yield Check("memory", state, f"{left / GIGABYTE:.1f} GB available", "" if state == "ok" else "stop something")
+    limit = settings.memory_limit_mb * 1_000_000
+    for process in psutil.process_iter():
+        try:
+            is_ours = process.environ().get("METAPULSE_HOME") == str(settings.home) and process.pid != os.getpid()
+            taken = process.memory_info().rss if is_ours else 0
+        except psutil.Error:
+            continue
+        if taken > limit:
+            cure = "track fewer tokens (METAPULSE_MAX_TRACKED_TOKENS), lower WORKER_CONCURRENCY, or raise the limit"
+            finding = (
+                f"process {process.pid} takes {taken / 1e6:.0f} MB of METAPULSE_MEMORY_LIMIT_MB={settings.memory_limit_mb}"
+            )
+            yield Check("memory", "note", finding, cure)
 
 
 def _disk(settings: "Settings") -> Iterator[Check]:
@@ -287,5 +303,5 @@ def _disk(settings: "Settings") -> Iterator[Check]:
     for folder in sorted(folders):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(existing).free
-        state: Literal["ok", "wrong", "note"] = "wrong" if free < LEAST_DISK else "note" if free < LITTLE_DISK else "ok"
+        state: State = "wrong" if free < LEAST_DISK else "note" if free < LITTLE_DISK else "ok"
         yield Check("disk", state, f"{free / GIGABYTE:.1f} GB free for {folder}", "make room" if state != "ok" else "")

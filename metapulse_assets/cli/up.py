@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metapulse_assets.cli import dagster_services, environment
-from metapulse_assets.cli.dagster_services import DAEMON, STREAM, WEBSERVER
+from metapulse_assets.cli import dagster_services, environment, ports
+from metapulse_assets.cli.dagster_services import DAEMON, SERVICE, STREAM, WEBSERVER, WORKER
 from metapulse_assets.cli.embedded_server import database_server, server_pid
 from metapulse_assets.cli.failures import CommandError
 from metapulse_assets.cli.interruption import StopRequest, stop_requests
 from metapulse_assets.cli.run import LogFormatOption, announce, prepare_database, report
-from metapulse_assets.cli.sandbox_process import NAME as SANDBOX
 from metapulse_assets.cli.sandbox_process import await_sandbox, start_sandbox
+from metapulse_assets.cli.start_report import say_report
 from metapulse_assets.cli.terminal import say
 from metapulse_assets.cli.tick import materialise_now
 
@@ -28,6 +28,7 @@ LOOK_SECONDS = 1.0
 DATABASE_LOOK_SECONDS = 10.0
 # A cancelled run needs a moment to say so; a code server goes when its last run has.
 RUNS_END_SECONDS = 5.0
+SERVERS_END_SECONDS = 2.0
 
 
 def up(
@@ -37,9 +38,10 @@ def up(
         bool, typer.Option("--first-run/--no-first-run", help="Materialise everything once at the start.")
     ] = True,
 ) -> None:
-    """Like `run`, then stay: Dagster's pages and schedules, the sandbox and the embedded PostgreSQL, until Ctrl-C or SIGTERM.
+    """Like `run`, then stay until Ctrl-C or SIGTERM: Dagster's pages and schedules, the stream, a worker, the service.
 
-    What dies is restarted. Logs are in the folder `logs` of METAPULSE_HOME.
+    With them the sandbox and the embedded PostgreSQL, where the settings need them. What dies is restarted. Logs are in the
+    folder `logs` of METAPULSE_HOME.
 
     Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 could not start or something keeps dying, 2 wrong option or setting.
     """
@@ -49,7 +51,7 @@ def up(
     from metapulse_assets.platform.processes import Supervisor
 
     with stop_requests() as request, _only_one(settings):
-        dagster_services.require_free_port(settings)
+        ports.require_free(*ports.all_ports(settings))
         with Supervisor(home, say, lambda: server_pid(settings)) as supervisor:
             try:
                 _serve(settings, supervisor, request, first_run)
@@ -65,6 +67,8 @@ def _serve(settings: "Settings", supervisor: "Supervisor", request: StopRequest,
             start_sandbox(settings, supervisor)
             prepare_database(settings)
             await_sandbox(settings, supervisor)
+            if not settings.database_url:
+                dagster_services.end_orphaned_runs()
             if first_run:
                 report(settings, materialise_now())
             _start_services(settings, supervisor)
@@ -98,26 +102,19 @@ def is_up(settings: "Settings") -> bool:
 
 
 def _start_services(settings: "Settings", supervisor: "Supervisor") -> None:
-    from metapulse_assets.platform.redaction import redact_url
-
-    say("starting Dagster's webserver and daemon, and the stream …")
+    specs = dagster_services.service_specs(settings)
+    say(f"starting {', '.join(spec.name for spec in specs)} …")
     started = time.time()
-    for spec in dagster_services.service_specs(settings):
+    for spec in specs:
         supervisor.start(spec)
-    supervisor.wait_ready(WEBSERVER, lambda: dagster_services.webserver_answers(settings), READY_SECONDS)
-    supervisor.wait_ready(DAEMON, lambda: dagster_services.daemon_is_healthy(settings, started), READY_SECONDS)
-    logs = settings.home / "logs"
-    for name, value in (
-        ("pages", dagster_services.page_url(settings)),
-        ("mode", environment.describe_mode(settings)),
-        ("schedules", "on; a tick every " + f"{settings.token_data_interval / 60_000:g} min"),
-        ("stream", f"PumpPortal at {redact_url(settings.pumpportal_url)}"),
-        ("database", "DATABASE_URL" if settings.database_url else f"embedded PostgreSQL, {settings.database_label}"),
-        ("sandbox", settings.sandbox_url if settings.needs_sandbox else "not used"),
-        ("log level", settings.log_level),
-        ("logs", ", ".join(str(logs / f"{part}.log") for part in (WEBSERVER, DAEMON, STREAM, SANDBOX))),
+    for name, is_ready in (
+        (WEBSERVER, lambda: dagster_services.webserver_answers(settings)),
+        (DAEMON, lambda: dagster_services.daemon_is_healthy(settings, started)),
+        (WORKER, lambda: dagster_services.worker_is_alive(settings, supervisor)),
+        (SERVICE, lambda: dagster_services.service_answers(settings)),
     ):
-        say(f"  {name:<10} {value}")
+        supervisor.wait_ready(name, is_ready, READY_SECONDS)
+    say_report(settings, [spec.log for spec in specs])
     say("MetaPulse is up. Ctrl-C stops it.")
 
 
@@ -136,12 +133,14 @@ def _stay(settings: "Settings", supervisor: "Supervisor", request: StopRequest) 
 
 
 def _stop(supervisor: "Supervisor") -> None:
-    """In this order, so that no run begins, none is lost, and nobody writes to a database that is gone."""
-    supervisor.stop(STREAM)
+    """In this order, so that nothing new begins, what has begun ends, and nobody writes to a database that is gone."""
+    supervisor.stop(SERVICE)
     supervisor.stop(DAEMON)
     if supervisor.strays():
-        with dagster_services.runs_cancelled():
-            supervisor.end_strays(RUNS_END_SECONDS)
+        with dagster_services.runs_cancelled() as some_run:
+            supervisor.end_strays(RUNS_END_SECONDS if some_run else SERVERS_END_SECONDS)
+    supervisor.stop(WORKER)
+    supervisor.stop(STREAM)
     supervisor.stop(WEBSERVER)
     supervisor.end_strays()
     supervisor.stop_all()

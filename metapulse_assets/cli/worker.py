@@ -12,13 +12,17 @@ from metapulse_assets.cli.failures import FAILED, WRONG_USE, CommandError
 from metapulse_assets.cli.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import Callable, Sequence
 
     from metapulse_assets.platform.settings import Settings
     from metapulse_assets.platform.work_queue.registry import Handler
+    from metapulse_assets.platform.work_queue.statistics import QueueCounts
 
 STATISTICS_SECONDS = 30.0
 LARGEST_CONCURRENCY = 50
+# Between two tries to reach a database that is away.
+AWAY_LOOK_SECONDS = 1.0
 
 
 def worker(
@@ -97,40 +101,90 @@ def work_here(settings: "Settings", handlers: "dict[str, Handler]", concurrency:
     import asyncio
     import signal
 
+    import psycopg
+
+    from metapulse_assets.platform.database import libpq_url
     from metapulse_assets.platform.runtime import Platform
     from metapulse_assets.platform.work_queue.logs import LOGGER, set_up_logging
-    from metapulse_assets.platform.work_queue.processes import is_orphan
+    from metapulse_assets.platform.work_queue.processes import PARENT, is_orphan
     from metapulse_assets.platform.work_queue.worker import Worker, WorkerOptions
 
     set_up_logging(settings)
-    options = WorkerOptions(
-        concurrency=concurrency,
-        max_jobs=settings.worker_max_jobs,
-        lease_seconds=settings.worker_lease_seconds,
-        stop_seconds=settings.worker_stop_seconds,
-    )
-
     platform = Platform(settings)
     # Opened now: inside the event loop it would hold up every job.
     _ = platform.engine
+    workers: list[Worker] = []
 
-    async def work() -> Worker:
+    def next_worker() -> Worker:
+        options = WorkerOptions(
+            concurrency=concurrency,
+            max_jobs=settings.worker_max_jobs - sum(worker.taken for worker in workers),
+            lease_seconds=settings.worker_lease_seconds,
+            stop_seconds=settings.worker_stop_seconds,
+            cpu_limit=settings.worker_cpu_limit,
+        )
         it = Worker(platform, handlers, options)
         it.on_beat = lambda: it.stop() if is_orphan() else None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-            loop.add_signal_handler(number, it.stop)
-        LOGGER.info("worker begins: %s", ", ".join(sorted(handlers)) or "no queue")
-        await it.run()
+        workers.append(it)
         return it
 
-    done = asyncio.run(work())
-    LOGGER.info("worker ends after %d jobs%s", done.taken, f", {done.interrupted} interrupted" if done.interrupted else "")
-    if done.threads_left:
+    async def work() -> None:
+        stopping = asyncio.Event()
+
+        def stop() -> None:
+            stopping.set()
+            for worker in workers:
+                worker.stop()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+            loop.add_signal_handler(number, stop)
+        # Where there is a parent, it tells.
+        telling = asyncio.create_task(keep_telling(settings, handlers)) if PARENT not in os.environ else None
+        LOGGER.info("worker begins: %s", ", ".join(sorted(handlers)) or "no queue is registered, it waits")
+        while not (stopping.is_set() or is_orphan()):
+            try:
+                await next_worker().run()
+                break
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                LOGGER.warning("database: %s; waiting until it is back", _first_line(error))
+            platform.engine.dispose()
+            if await database_is_back(libpq_url(settings), stopping):
+                LOGGER.info("database: back")
+        if telling is not None:
+            telling.cancel()
+
+    asyncio.run(work())
+    taken, interrupted = sum(worker.taken for worker in workers), sum(worker.interrupted for worker in workers)
+    LOGGER.info("worker ends after %d jobs%s", taken, f", {interrupted} interrupted" if interrupted else "")
+    if any(worker.threads_left for worker in workers):
         # A thread cannot be interrupted; its transaction can no longer complete the job.
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+async def database_is_back(url: str, stopping: "asyncio.Event") -> bool:
+    """Wait until the database answers; false if a stop is asked for before, or the process that this one belongs to is gone."""
+    import asyncio
+    import contextlib
+
+    import psycopg
+
+    from metapulse_assets.platform.work_queue.processes import is_orphan
+
+    while not (stopping.is_set() or is_orphan()):
+        # Before the first try, too: a server may take connections and refuse all else.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), AWAY_LOOK_SECONDS)
+        with contextlib.suppress(psycopg.OperationalError):
+            async with await psycopg.AsyncConnection.connect(url, connect_timeout=5):
+                return not stopping.is_set()
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def supervise(
@@ -163,6 +217,16 @@ def supervise(
     return FAILED if killed else 0
 
 
+async def keep_telling(settings: "Settings", handlers: "dict[str, Handler]") -> None:
+    """Say the queues' statistics every 30 s, until canceled."""
+    import asyncio
+
+    tell = statistics_teller(settings, handlers)
+    while True:
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(tell)
+
+
 def statistics_teller(settings: "Settings", handlers: "dict[str, Handler]") -> "Callable[[], None]":
     """Something to call often, which says the queues' statistics every 30 s."""
     import time
@@ -182,9 +246,22 @@ def statistics_teller(settings: "Settings", handlers: "dict[str, Handler]") -> "
         next_at += STATISTICS_SECONDS
         try:
             with psycopg.connect(url, connect_timeout=5) as connection:
-                for counts in count_jobs(connection, handlers):
-                    say(f"statistics of {counts.line()}")
+                for line in statistics_lines(count_jobs(connection, handlers)):
+                    say(line)
         except psycopg.Error as error:
             say(f"no statistics: {type(error).__name__}")
 
     return tell
+
+
+def statistics_lines(queues: "Sequence[QueueCounts]") -> list[str]:
+    """All queues together, as TexhPulze said it, and each by itself if there are several; none if there is no queue."""
+    names = ("waiting", "active", "completed", "failed")
+
+    def line(title: str, of: "Sequence[QueueCounts]") -> str:
+        return f"{title} - " + ", ".join(f"{name.capitalize()}: {sum(getattr(each, name) for each in of)}" for name in names)
+
+    if not queues:
+        return []
+    each = [line(f"Queue Stats of {queue.queue}", [queue]) for queue in queues] if len(queues) > 1 else []
+    return [line("Queue Stats", queues), *each]

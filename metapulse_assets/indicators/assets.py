@@ -7,8 +7,7 @@ from metapulse_assets.indicators import chain_store, tables
 from metapulse_assets.indicators.kernel import STATE_VERSION
 from metapulse_assets.market.tables import tokens
 from metapulse_assets.market.timeframes import TIMEFRAMES
-from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
-from metapulse_assets.platform.day_partitions import day_bounds
+from metapulse_assets.platform.asset_policy import days_to_recompute, is_tick, span_of_run, table_asset
 from metapulse_assets.platform.display import markdown_table
 from metapulse_assets.platform.runtime import Platform
 
@@ -37,8 +36,7 @@ def technical_analyses(context: dg.AssetExecutionContext, platform: dg.ResourceP
                 changed[timeframe.name] = changed.get(timeframe.name, 0) + result.rows
                 rebuilt += result.tokens_rebuilt
     with platform.engine.connect() as connection:
-        days = days_of_run(context)
-        start, end = day_bounds(days[0], days[-1])
+        start, end = span_of_run(context)
         table = tables.technical_analyses
         span = (table.c.opened_at >= start) & (table.c.opened_at < end)
         rows = connection.execute(sa.select(sa.func.count()).where(span)).scalar_one()

@@ -16,7 +16,7 @@ from metapulse_assets.intelligence.asking import Answered, Asked, Asker, Outlook
 from metapulse_assets.intelligence.budget import Budget
 from metapulse_assets.intelligence.requests import plan
 from metapulse_assets.market.token_store import active_tokens
-from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
+from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, span_of_run, table_asset
 from metapulse_assets.platform.day_partitions import day_bounds, utc_day
 from metapulse_assets.platform.display import markdown_table
 from metapulse_assets.platform.progress import progress_of, set_progress
@@ -145,7 +145,7 @@ def ai_analyses(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Pl
             changed += store.derive(connection, now - LOOK_BACK, now + timedelta(microseconds=1))
         for day in days_to_recompute(context, platform):
             changed += store.derive(connection, *day_bounds(day))
-        start, end = _span(context)
+        start, end = span_of_run(context)
         a = tables.ai_analyses.c
         within = (a.as_of >= start, a.as_of < end)
         by_status = connection.execute(
@@ -221,7 +221,7 @@ def _asked(row: sa.Row[Any]) -> Asked:
 
 def _costs(platform: Platform, context: dg.AssetExecutionContext) -> dict[str, Any]:
     """Money of today beside the budget, and what each model did in the days of the run."""
-    start, end = _span(context)
+    start, end = span_of_run(context)
     a = tables.ai_answers.c
     with platform.engine.connect() as connection:
         spent = store.spent_on(connection, utc_day(platform.now()))
@@ -274,12 +274,7 @@ def _only_ticks_ask(context: dg.AssetExecutionContext, platform: Platform) -> di
 
 
 def _count(platform: Platform, context: dg.AssetExecutionContext, table: sa.Table, time_column: str) -> int:
-    start, end = _span(context)
+    start, end = span_of_run(context)
     when = table.c[time_column]
     with platform.engine.connect() as connection:
         return connection.execute(sa.select(sa.func.count()).where(when >= start, when < end)).scalar_one()
-
-
-def _span(context: dg.AssetExecutionContext) -> tuple[datetime, datetime]:
-    days = days_of_run(context)
-    return day_bounds(days[0], days[-1])

@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from metapulse_assets.operations.health import HealthRow
+from metapulse_assets.operations.job_history import ENGINE
+from metapulse_assets.operations.queue_measuring import MANY_DEAD_LETTERS, QueueRow
 from metapulse_assets.operations.tables import alarms, job_logs
 
 Severity = Literal["warning", "error"]
@@ -25,6 +27,8 @@ TOLD_ELSEWHERE = {("health_metrics", "nothing_fails")}
 """Checks that repeat what has alarms of its own."""
 GRAPH_PREFIXES = ("check_failed:", "stale:")
 """Alarms that come from what Dagster knows of checks and assets."""
+QUEUE_PREFIXES = ("queue_stuck:", "queue_letters:")
+"""Alarms that come from the measurements of the work queue."""
 HEALTH_PREFIXES = ("breaker_open:", "dead_letters:", "health:")
 """Alarms that come from measurements: without one, nothing can be said of them."""
 
@@ -130,7 +134,8 @@ def failed_runs(connection: sa.Connection) -> list[Condition]:
     j = job_logs.c
     newest = (
         sa.select(j.job, j.status, j.error, j.run_id, j.job_id, j.ended_at)
-        .where(j.ended_at.is_not(None), j.status != "canceled")
+        # What becomes of the queue's jobs is told by its measurements and dead letters.
+        .where(j.engine == ENGINE, j.ended_at.is_not(None), j.status != "canceled")
         .ext(distinct_on(j.job))
         .order_by(j.job, j.ended_at.desc())
         .subquery()
@@ -208,4 +213,23 @@ def of_health(rows: Iterable[HealthRow]) -> list[Condition]:
             found.append(Condition(f"dead_letters:{source}", "error" if row.status == "fail" else "warning", row.reason))
         elif row.status == "fail":
             found.append(Condition(f"health:{row.service}:{row.metric}", "error", row.reason))
+    return found
+
+
+def of_queues(rows: Iterable[QueueRow]) -> list[Condition]:
+    """Queues whose due jobs nobody begins, and those with many dead letters."""
+    found = []
+    for row in rows:
+        if row.is_stuck:
+            text = (
+                f"{row.waiting} jobs of the queue {row.queue} are due, the oldest for {row.oldest_waiting_seconds:.0f} s,"
+                " and none is being worked on: `metapulse doctor` says why; `metapulse worker` starts a worker"
+            )
+            found.append(Condition(f"queue_stuck:{row.queue}", "error", text))
+        if row.dead_letters >= MANY_DEAD_LETTERS:
+            text = (
+                f"the queue {row.queue} has {row.dead_letters} dead letters:"
+                f" `metapulse dlq list --queue {row.queue}` shows why, `metapulse dlq retry` puts them in again"
+            )
+            found.append(Condition(f"queue_letters:{row.queue}", "warning", text))
     return found

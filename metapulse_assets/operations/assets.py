@@ -8,15 +8,19 @@ import sqlalchemy as sa
 from dagster_shared.check import CheckError
 from pydantic import Field
 
-from metapulse_assets.operations import dagster_retention, optimisation, tables, watching
+from metapulse_assets.operations import dagster_retention, optimisation, queue_retention, tables, watching
 from metapulse_assets.operations import retention as removing
 from metapulse_assets.operations.alarms import Changes
 from metapulse_assets.operations.dagster_facts import GraphFacts, read_graph_facts
+from metapulse_assets.operations.job_history import newest_runs
+from metapulse_assets.operations.queue_measuring import QueueRow
 from metapulse_assets.operations.retention_rules import rules
 from metapulse_assets.platform.asset_policy import table_asset
 from metapulse_assets.platform.display import markdown_table
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.platform.settings import Mode, SettingsError, get_settings
+from metapulse_assets.platform.settings import SettingsError, get_settings
+from metapulse_assets.platform.vendor_settings import Mode
+from metapulse_assets.platform.work_queue.registry import load_handlers
 
 GROUP = "operations"
 MINUTE = timedelta(minutes=1)
@@ -26,15 +30,17 @@ SHOWN_ROWS = 40
 
 @table_asset(tables.retention, group=GROUP, partitioned=False, tick=CLEANUP)
 def retention(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
-    """Remove what is past its time: from our tables, from Dagster's storage, and what runs printed."""
+    """Remove what is past its time: from our tables, the work queue, Dagster's storage, and what runs printed."""
     now, settings = platform.now(), platform.settings
     if settings.mode is Mode.REPLAY:
         return dg.MaterializeResult(metadata={"dagster/row_count": 0, "why": "A replay is of past days: nothing is removed."})
     try:
         found = rules(settings)
+        policies = {name: each.policy for name, each in load_handlers(settings.job_modules).items()}
     except SettingsError as error:
         raise dg.Failure(f"nothing was removed: {error}", allow_retries=False) from None
     removed = removing.clean_up(platform.engine, found, now)
+    removed += queue_retention.thin_out(platform.engine, policies, now)
     before = now - timedelta(days=settings.dagster_retention_days)
     facts: dict[str, dg.MetadataValue] = {}
     with dagster_retention.storage_engine(context.instance) as storage:
@@ -104,11 +110,44 @@ def database_optimisation(
 
 @table_asset(tables.job_logs, group=GROUP, kinds={"dagster"}, partitioned=False, tick=MINUTE)
 def job_logs(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
-    """Copy runs that changed since the last look into the history of jobs."""
+    """Copy runs that changed, and the queue's attempts that ended, since the last look into the history of jobs."""
     changed = watching.carry_history_on(platform, context.instance)
     with platform.engine.connect() as connection:
         rows = connection.execute(sa.select(sa.func.count()).select_from(tables.job_logs)).scalar_one()
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "changed": changed})
+        newest = newest_runs(connection, SHOWN_ROWS)
+    shown = [
+        (row.engine, row.job, f"[{row.run_id}](/runs/{row.run_id})" if row.run_id else row.job_id, *row[4:]) for row in newest
+    ]
+    columns = ("engine", "job", "run or job", "attempt", "status", "ended", "seconds", "error")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "changed": changed,
+            "newest": dg.MetadataValue.md(markdown_table(columns, shown)),
+        }
+    )
+
+
+@table_asset(tables.queue_stats, group=GROUP, partitioned=False, tick=MINUTE)
+def queue_stats(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+    """Count the work queue's jobs by queue and state."""
+    rows = watching.measure_queues(platform)
+    columns = ("queue", "waiting", "active", "completed", "failed", "delayed", "paused", "dead_letters")
+    shown = [[getattr(row, name) for name in columns] for row in rows[:SHOWN_ROWS]]
+    return dg.MaterializeResult(
+        metadata={**queue_metadata(rows), "queues": dg.MetadataValue.md(markdown_table(columns, shown))}
+    )
+
+
+def queue_metadata(rows: Sequence[QueueRow]) -> dict[str, dg.MetadataValue]:
+    """The queues in few values, as they are reported each minute."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(len(rows)),
+        "waiting": dg.MetadataValue.int(sum(row.waiting for row in rows)),
+        "active": dg.MetadataValue.int(sum(row.active for row in rows)),
+        "dead_letters": dg.MetadataValue.int(sum(row.dead_letters for row in rows)),
+        "stuck": dg.MetadataValue.json([row.queue for row in rows if row.is_stuck]),
+    }
 
 
 @table_asset(tables.health_metrics, group=GROUP, deps=["job_logs"], partitioned=False, tick=MINUTE)

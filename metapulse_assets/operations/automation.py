@@ -64,7 +64,7 @@ def operations_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         name="operations_watch",
         minimum_interval_seconds=WATCH_SECONDS,
         default_status=status,
-        description="Carries the history of jobs on, measures health, and brings the alarms in line; each minute.",
+        description="Carries the history of jobs on, measures queues and health, and brings the alarms in line; each minute.",
     )
     def operations_watch(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
         return watch(context, platform)
@@ -94,6 +94,7 @@ def watch(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
             failures.append(error)
 
     part("job_logs", lambda: {"changed": watching.carry_history_on(platform, instance)})
+    part("queue_stats", lambda: dict(assets.queue_metadata(watching.measure_queues(platform))))
     part("health_metrics", lambda: dict(assets.health_metadata(watching.measure(platform))))
     if repository is not None:
         part("alarms", lambda: _alarms(platform, instance, repository))

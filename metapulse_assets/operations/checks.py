@@ -8,10 +8,12 @@ import sqlalchemy as sa
 
 from metapulse_assets.operations import tables
 from metapulse_assets.operations.health import newest_health
+from metapulse_assets.operations.queue_measuring import MANY_DEAD_LETTERS, newest_queues
 from metapulse_assets.operations.retention import overdue
 from metapulse_assets.operations.retention_rules import rules
-from metapulse_assets.platform.settings import Mode, get_settings
+from metapulse_assets.platform.settings import get_settings
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
+from metapulse_assets.platform.vendor_settings import Mode
 
 Look = Callable[[sa.Connection, datetime, datetime], Finding]
 OLDEST_STATISTICS = timedelta(days=2)
@@ -66,6 +68,24 @@ def _runs_end(connection: sa.Connection, start: datetime, end: datetime) -> Find
     return Finding(not old, {"still under way": [f"{row.job} {row.job_id}" for row in old]})
 
 
+def _queues_get_on(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """No job has been due for more than a minute while nothing of its queue runs and it is not paused."""
+    rows = newest_queues(connection, end)
+    return Finding(
+        not any(row.is_stuck for row in rows),
+        {"queues": len(rows), "stuck for seconds": {row.queue: row.oldest_waiting_seconds for row in rows if row.is_stuck}},
+    )
+
+
+def _few_dead_letters(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """No queue has many dead letters that nobody has put in again."""
+    rows = newest_queues(connection, end)
+    return Finding(
+        all(row.dead_letters < MANY_DEAD_LETTERS for row in rows),
+        {"dead letters": {row.queue: row.dead_letters for row in rows if row.dead_letters}, "many": MANY_DEAD_LETTERS},
+    )
+
+
 def _told_in_time(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
     """Alarms are ended after they began, and no key has two open ones."""
     a = tables.alarms.c
@@ -101,6 +121,12 @@ def operations_checks() -> list[dg.AssetChecksDefinition]:
             warns("statistics_are_recent", "Partitioned tables have statistics of the last two days.", _statistics_are_recent),
         ),
         checks(tables.job_logs, "created_at", warns("runs_end", "No run has been under way for more than a day.", _runs_end)),
+        checks(
+            tables.queue_stats,
+            "measured_at",
+            warns("queues_get_on", "No due job waits for more than a minute while nothing of its queue runs.", _queues_get_on),
+            warns("few_dead_letters", f"No queue has {MANY_DEAD_LETTERS} or more dead letters.", _few_dead_letters),
+        ),
         checks(
             tables.health_metrics,
             "measured_at",

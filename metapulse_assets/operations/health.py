@@ -11,7 +11,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from metapulse_assets.operations.health_facts import DataFacts, Facts, JobFacts, LetterFacts, VendorFacts
+from metapulse_assets.operations.health_facts import DataFacts, Facts, JobFacts, LetterFacts, ProcessFacts, VendorFacts
 from metapulse_assets.operations.tables import health_metrics
 from metapulse_assets.platform.asset_policy import FAIL_AFTER_TICKS, WARN_AFTER_TICKS
 from metapulse_assets.platform.day_partitions import ensure_days, utc_day
@@ -68,9 +68,9 @@ def health_rows(facts: Facts, settings: Settings) -> list[HealthRow]:
     """All measurements of a moment as rows."""
     return [
         *_database(facts),
-        *_process(facts, settings.memory_limit_mb),
+        *process_rows(facts.process, settings.memory_limit_mb),
         *(row for vendor, its in facts.vendors.items() for row in _vendor(vendor, its)),
-        *(_data(name, its) for name, its in facts.data.items()),
+        *(data_row(name, its) for name, its in facts.data.items()),
         *_tables(facts),
         *(row for job, its in facts.jobs.items() for row in _job(job, its)),
         *(row for source, its in facts.dead_letters.items() for row in _letters(source, its)),
@@ -98,8 +98,9 @@ def _database(facts: Facts) -> Iterator[HealthRow]:
     yield _row("database", "size", database.size, "bytes")
 
 
-def _process(facts: Facts, limit_mb: int) -> Iterator[HealthRow]:
-    process, limit = facts.process, limit_mb * 1_000_000
+def process_rows(process: ProcessFacts, limit_mb: int) -> Iterator[HealthRow]:
+    """What a process takes, held against METAPULSE_MEMORY_LIMIT_MB, and what the machine has left."""
+    limit = limit_mb * 1_000_000
     memory = judged(process.memory, MEMORY_WARN_SHARE * limit, limit)
     much = (
         f"the process takes {process.memory / 1e6:.0f} MB of METAPULSE_MEMORY_LIMIT_MB={limit_mb}:"
@@ -131,7 +132,8 @@ def _vendor(vendor: str, facts: VendorFacts) -> Iterator[HealthRow]:
     yield _row(vendor, "last_success_age", facts.last_success_age, "s")
 
 
-def _data(name: str, facts: DataFacts) -> HealthRow:
+def data_row(name: str, facts: DataFacts) -> HealthRow:
+    """The age of a table's newest row, held against its cadence."""
     metric = f"{name}.newest_age"
     if facts.expected_every is None:
         return _row("data", metric, facts.age, "s")
@@ -218,7 +220,11 @@ def health_summary(connection: sa.Connection, now: datetime) -> HealthSummary:
 
     A database that cannot be reached raises before it can say so: whoever asks takes that for down.
     """
-    minute, rows = newest_health(connection, now)
+    return summary_at(now, *newest_health(connection, now))
+
+
+def summary_at(now: datetime, minute: datetime | None, rows: Sequence[HealthRow]) -> HealthSummary:
+    """What the newest measurement says; one that is too old says nothing, and is itself what is wrong."""
     if minute is None or now - minute > MEASURED_WITHIN:
         since = "never" if minute is None else f"not since {minute:%Y-%m-%d %H:%M} UTC"
         age = None if minute is None else (now - minute).total_seconds()

@@ -13,9 +13,11 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.intelligence.tables import ai_analyses
 from metapulse_assets.market.tables import candles, token_metrics
+from metapulse_assets.operations.job_history import ENGINE
 from metapulse_assets.operations.tables import health_metrics, job_logs
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.tables import circuit_breakers, dead_letters, raw_payloads
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.risk.tables import risk_assessments
 from metapulse_assets.signals.tables import signals
 from metapulse_assets.social.post_tables import social_posts
@@ -169,9 +171,31 @@ def read_vendors(connection: sa.Connection, now: datetime) -> dict[str, VendorFa
     return found
 
 
+@dataclass(frozen=True)
+class AgeQuestion:
+    """How a table's newest row is found. `length`: s, of what the row spans, which it begins before it can be there."""
+
+    newest: sa.Select[Any]
+    expected_every: float | None
+    length: float
+
+    def facts(self, newest: datetime | None, now: datetime) -> DataFacts:
+        """The answer as facts."""
+        age = max((now - newest).total_seconds() - self.length, 0.0) if newest is not None else None
+        return DataFacts(age, self.expected_every)
+
+
 def read_data_ages(connection: sa.Connection, settings: Settings, now: datetime) -> dict[str, DataFacts]:
-    """How old the newest row of each table is; tables of what happens only now and then have no cadence."""
+    """How old the newest row of each table is."""
+    questions = data_age_questions(settings, now)
+    return {name: question.facts(connection.execute(question.newest).scalar(), now) for name, question in questions.items()}
+
+
+def data_age_questions(settings: Settings, now: datetime) -> dict[str, AgeQuestion]:
+    """What to ask of each table; tables of what happens only now and then have no cadence."""
     token, social = settings.token_data_interval / 1000, settings.social_data_interval / 1000
+    # Without a key nobody is asked for posts, and nothing is expected.
+    talk = social if settings.key_of(settings.twitter_bearer_token) else None
     five = candles.c.timeframe == "5m"
     # A candle and its analysis carry the time at which the candle opened, which is its own length before it can be there.
     sources: dict[str, tuple[Any, Any, float | None, float]] = {
@@ -180,18 +204,19 @@ def read_data_ages(connection: sa.Connection, settings: Settings, now: datetime)
         "technical_analyses": (technical_analyses.c.opened_at, sa.true(), max(token, 300.0), 300),
         "risk_assessments": (risk_assessments.c.observed_at, sa.true(), None, 0),
         "social_posts": (social_posts.c.observed_at, sa.true(), None, 0),
-        "social_metrics": (social_metrics.c.as_of, sa.true(), social, 0),
+        "social_metrics": (social_metrics.c.as_of, sa.true(), talk, 0),
         "ai_analyses": (ai_analyses.c.as_of, sa.true(), None, 0),
         "signals": (signals.c.emitted_at, sa.true(), None, 0),
     }
-    found = {}
-    for name, (column, condition, every, length) in sources.items():
-        newest = connection.execute(
-            sa.select(column).where(condition, column > now - DATA_SINCE, column <= now).order_by(column.desc()).limit(1)
-        ).scalar()
-        age = max((now - newest).total_seconds() - length, 0.0) if newest is not None else None
-        found[name] = DataFacts(age, every)
-    return found
+    return {
+        name: AgeQuestion(
+            sa.select(column).where(condition, column > now - DATA_SINCE, column <= now).order_by(column.desc()).limit(1),
+            # In a replay nothing new is to come.
+            every if settings.mode is not Mode.REPLAY else None,
+            length,
+        )
+        for name, (column, condition, every, length) in sources.items()
+    }
 
 
 def read_table_sizes(connection: sa.Connection) -> dict[str, int]:
@@ -222,9 +247,10 @@ def _sizes_before(connection: sa.Connection, now: datetime) -> dict[str, float]:
 
 
 def read_jobs(connection: sa.Connection, now: datetime) -> dict[str, JobFacts]:
-    """What came of each job in the last day; where none ended in it, the newest run speaks."""
+    """What came of each job's runs in the last day; where none ended in it, the newest run speaks."""
     j = job_logs.c
-    newest = sa.select(j.job, j.status).where(j.ended_at.is_not(None), j.status != "canceled").ext(distinct_on(j.job))
+    ended = (j.engine == ENGINE, j.ended_at.is_not(None), j.status != "canceled")
+    newest = sa.select(j.job, j.status).where(*ended).ext(distinct_on(j.job))
     last = {row.job: row.status for row in connection.execute(newest.order_by(j.job, j.ended_at.desc()))}
     rows = connection.execute(
         sa.select(
@@ -233,7 +259,7 @@ def read_jobs(connection: sa.Connection, now: datetime) -> dict[str, JobFacts]:
             sa.func.count().filter(j.status == "failure").label("failed"),
             sa.func.avg(j.duration_seconds).label("mean"),
         )
-        .where(j.ended_at > now - timedelta(days=1), j.ended_at <= now, j.status != "canceled")
+        .where(*ended, j.ended_at > now - timedelta(days=1), j.ended_at <= now)
         .group_by(j.job)
     )
     counted = {row.job: (row.ended, row.failed, row.mean) for row in rows}

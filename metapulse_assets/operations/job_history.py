@@ -1,9 +1,9 @@
 """The history of jobs: runs of Dagster copied into `job_logs` as they change.
 
-Jobs of the work queue write rows of their own, with `engine` set to queue.
+Attempts at jobs of the work queue are copied by `queue_history.py`, with `engine` set to queue.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,6 +122,15 @@ def row_of(instance: dg.DagsterInstance, record: dg.RunRecord, secrets: Iterable
         "run_id": run.run_id,
         "updated_at": _utc(record.update_timestamp),
     }
+
+
+def newest_runs(connection: sa.Connection, most: int) -> Sequence[Any]:
+    """Of both engines, what ended last: engine, job, id, run, attempt, status, end, duration and error."""
+    j = job_logs.c
+    columns = (j.engine, j.job, j.job_id, j.run_id, j.attempt, j.status, j.ended_at, j.duration_seconds, j.error)
+    return connection.execute(
+        sa.select(*columns).where(j.ended_at.is_not(None)).order_by(j.ended_at.desc(), j.job_id).limit(most)
+    ).all()
 
 
 def cause_of(tags: Mapping[str, str]) -> str:

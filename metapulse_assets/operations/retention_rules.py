@@ -16,7 +16,7 @@ from metapulse_assets.intelligence.tables import ai_analyses, ai_answers, ai_mod
 from metapulse_assets.market import history
 from metapulse_assets.market.stream_tables import token_launches, token_migrations, token_trades
 from metapulse_assets.market.tables import token_metrics
-from metapulse_assets.operations.tables import alarms, database_optimisation, health_metrics, job_logs, retention
+from metapulse_assets.operations.tables import alarms, database_optimisation, health_metrics, job_logs, queue_stats, retention
 from metapulse_assets.outcomes import calibration_store
 from metapulse_assets.outcomes import store as outcome_store
 from metapulse_assets.platform.day_partitions import day_start, utc_day
@@ -128,7 +128,7 @@ def rules(settings: Settings) -> list[DayPartitions | Rows]:
         # Analyses are made of questions and answers of the day before, too.
         *(DayPartitions(table.name, of["analyses"], margin=2) for table in (ai_requests, ai_answers)),
         DayPartitions(raw_payloads.name, of["raw_payloads"]),
-        DayPartitions(health_metrics.name, of["operations"]),
+        *(DayPartitions(table.name, of["operations"]) for table in (health_metrics, queue_stats)),
     ]
     return [*day_partitioned, *_row_rules(of, reach)]
 
@@ -152,7 +152,9 @@ def _not_newest_of_its_job() -> sa.ColumnElement[bool]:
     later = job_logs.alias("later")
     return sa.and_(
         job_logs.c.ended_at.is_not(None),
-        sa.exists().where(later.c.job == job_logs.c.job, later.c.ended_at > job_logs.c.ended_at),
+        sa.exists().where(
+            later.c.engine == job_logs.c.engine, later.c.job == job_logs.c.job, later.c.ended_at > job_logs.c.ended_at
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables of operations: what clean-ups removed, what was vacuumed, health by the minute, the history of jobs, alarms."""
+"""Tables of operations: what clean-ups removed, what was vacuumed, health and queues by the minute, history of jobs, alarms."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -55,6 +55,31 @@ health_metrics = sa.Table(
     comment="The state of every part, a row a minute and metric, one partition a UTC day.",
 )
 
+queue_stats = sa.Table(
+    "queue_stats",
+    metadata,
+    sa.Column("measured_at", _TIME, primary_key=True, comment="minute of the measurement; UTC"),
+    sa.Column("queue", sa.Text, primary_key=True, comment="name of the queue"),
+    sa.Column("waiting", sa.BigInteger, nullable=False, comment="jobs that are due", info=_COUNT),
+    sa.Column("active", sa.BigInteger, nullable=False, comment="jobs that a worker holds", info=_COUNT),
+    sa.Column("completed", sa.BigInteger, nullable=False, comment="completed jobs that the clean-up has left", info=_COUNT),
+    sa.Column("failed", sa.BigInteger, nullable=False, comment="jobs failed for good that the clean-up has left", info=_COUNT),
+    sa.Column("delayed", sa.BigInteger, nullable=False, comment="jobs that are due later", info=_COUNT),
+    sa.Column("paused", sa.BigInteger, nullable=False, comment="due jobs of a paused queue", info=_COUNT),
+    sa.Column("oldest_waiting_seconds", sa.Double, comment="since the oldest waiting job was due, s; null: none", info=_COUNT),
+    sa.Column("dead_letters", sa.BigInteger, nullable=False, comment="dead letters not put in again", info=_COUNT),
+    sa.Column(
+        "completed_per_minute", sa.Double, comment="since the row before; null: there is none of the last hour", info=_COUNT
+    ),
+    sa.Column("failed_per_minute", sa.Double, comment="failed for good, likewise", info=_COUNT),
+    sa.Column("completed_total", sa.BigInteger, nullable=False, comment="jobs completed since the beginning", info=_COUNT),
+    sa.Column("failed_total", sa.BigInteger, nullable=False, comment="jobs failed for good since the beginning", info=_COUNT),
+    sa.Column("retried_total", sa.BigInteger, nullable=False, comment="failed attempts that came again", info=_COUNT),
+    sa.Column("seconds_total", sa.Double, nullable=False, comment="time of all ended attempts, s", info=_COUNT),
+    postgresql_partition_by="RANGE (measured_at)",
+    comment="The work queue, a row a minute and queue, one partition a UTC day.",
+)
+
 job_logs = sa.Table(
     "job_logs",
     metadata,
@@ -63,13 +88,17 @@ job_logs = sa.Table(
     sa.Column("attempt", sa.Integer, primary_key=True, comment="1 first; a retried run is a run of its own", info={"min": 1}),
     sa.Column("job", sa.Text, nullable=False, comment="name of the job"),
     sa.Column("status", sa.Text, nullable=False, comment="queued, started, success, failure or canceled"),
-    sa.Column("cause", sa.Text, nullable=False, comment="schedule, sensor, backfill, retry or manual, with its name"),
+    sa.Column("cause", sa.Text, nullable=False, comment="schedule, sensor, backfill, retry or manual, with its name; or queue"),
     sa.Column("partition", sa.Text, comment="partition it was for; null: none, or a range"),
     sa.Column("created_at", _TIME, nullable=False, comment="when it was asked for; UTC"),
     sa.Column("started_at", _TIME, comment="null: not started; UTC"),
     sa.Column("ended_at", _TIME, comment="null: not ended; UTC"),
     sa.Column("duration_seconds", sa.Double, comment="from start to end, s; null: not both", info=_COUNT),
-    sa.Column("result", JSONB(none_as_null=True), comment="steps that succeeded and failed, materializations; null: not ended"),
+    sa.Column(
+        "result",
+        JSONB(none_as_null=True),
+        comment="steps and materializations, or what the queue's handler returned; null: not ended",
+    ),
     sa.Column("error", sa.Text, comment="first failure, without secrets; null: none"),
     sa.Column("run_id", sa.Text, comment="Dagster run, as its page is named; null: none"),
     sa.Column("updated_at", _TIME, nullable=False, comment="when its engine last changed it; UTC"),
@@ -77,7 +106,7 @@ job_logs = sa.Table(
     sa.CheckConstraint("(status IN ('success', 'failure', 'canceled')) = (ended_at IS NOT NULL)", name="ended_at"),
     sa.Index("job_logs_created_at_idx", "created_at"),
     sa.Index("job_logs_ended_at_idx", "job", "ended_at"),
-    comment="Every run of every job: when, how long, with what result.",
+    comment="Every run of every job, and every ended attempt at the work queue's: when, how long, with what result.",
 )
 
 alarms = sa.Table(

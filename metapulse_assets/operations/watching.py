@@ -1,14 +1,15 @@
-"""What is done each minute: the history of jobs is carried on, health measured, alarms brought in line with both."""
+"""What is done each minute: the history of jobs is carried on, queues and health measured, alarms brought in line with them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 import dagster as dg
 
-from metapulse_assets.operations import alarms, health, job_history
+from metapulse_assets.operations import alarms, health, job_history, queue_history, queue_measuring
 from metapulse_assets.operations.dagster_facts import GraphFacts
 from metapulse_assets.operations.health_facts import read_facts
 from metapulse_assets.platform.runtime import Platform
+from metapulse_assets.platform.work_queue.registry import load_handlers
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,21 @@ class Measured:
 
 
 def carry_history_on(platform: Platform, instance: dg.DagsterInstance) -> int:
-    """Copy runs that changed into `job_logs`; returns the rows added or changed."""
+    """Copy runs that changed, and the queue's attempts that ended, into `job_logs`; returns the rows added or changed."""
     settings = platform.settings
     kept_since = platform.now() - timedelta(days=settings.job_logs_retention_days)
     with platform.engine.begin() as connection:
-        return job_history.sync_runs(connection, instance, kept_since, settings.secrets())
+        changed = job_history.sync_runs(connection, instance, kept_since, settings.secrets())
+    return changed + queue_history.copy_attempts(platform.engine, kept_since)
+
+
+def measure_queues(platform: Platform) -> list[queue_measuring.QueueRow]:
+    """Measure the work queue, and store it as this minute's."""
+    now, queues = platform.now(), load_handlers(platform.settings.job_modules)
+    with platform.engine.begin() as connection:
+        rows = queue_measuring.read_queues(connection, queues, now)
+        queue_measuring.store_queues(connection, rows, now)
+    return rows
 
 
 def measure(platform: Platform) -> Measured:
@@ -39,7 +50,7 @@ def measure(platform: Platform) -> Measured:
 
 
 def raise_alarms(platform: Platform, graph: GraphFacts | None) -> alarms.Changes:
-    """Bring the alarms in line with the newest health, the history of jobs, the checks and the assets' freshness.
+    """Bring the alarms in line with the newest health, the queues, the history of jobs, the checks and the assets' freshness.
 
     Where one of these is not known, as without a recent measurement, the alarms that come from it stay as they are.
     """
@@ -53,6 +64,10 @@ def raise_alarms(platform: Platform, graph: GraphFacts | None) -> alarms.Changes
             conditions += alarms.of_health(rows)
         else:
             undecided |= alarms.open_keys(connection, *alarms.HEALTH_PREFIXES)
+        queues = queue_measuring.newest_queues(connection, now, health.MEASURED_WITHIN)
+        conditions += alarms.of_queues(queues)
+        if not queues:
+            undecided |= alarms.open_keys(connection, *alarms.QUEUE_PREFIXES)
         if graph is not None:
             conditions += alarms.failed_checks(graph.failed_checks)
             conditions += alarms.stale_assets(graph.stale, graph.parents)

@@ -10,8 +10,7 @@ from pydantic import Field
 from metapulse_assets.outcomes import calibration_chart, calibration_store, store, tables
 from metapulse_assets.outcomes.calibration import ALL
 from metapulse_assets.outcomes.rows import HORIZONS
-from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
-from metapulse_assets.platform.day_partitions import day_bounds
+from metapulse_assets.platform.asset_policy import days_to_recompute, is_tick, span_of_run, table_asset
 from metapulse_assets.platform.display import markdown_picture, markdown_table
 from metapulse_assets.platform.runtime import Platform
 
@@ -28,8 +27,7 @@ def signal_outcomes(context: dg.AssetExecutionContext, platform: dg.ResourcePara
             stored += store.resolve_new(connection, platform.now())
         for day in days_to_recompute(context, platform):
             stored += store.resolve_again(connection, day, platform.now())
-        days = days_of_run(context)
-        start, end = day_bounds(days[0], days[-1])
+        start, end = span_of_run(context)
         table = tables.signal_outcomes.c
         counts = connection.execute(
             sa.select(

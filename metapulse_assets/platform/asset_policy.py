@@ -3,15 +3,17 @@
 An asset is made for a table: its description and column schema are the table's own comments.
 """
 
+import functools
+import time
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 
-from metapulse_assets.platform.day_partitions import utc_day
+from metapulse_assets.platform.day_partitions import day_bounds, utc_day
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import get_settings
 
@@ -43,7 +45,7 @@ def table_asset(
     every = tick or timedelta(milliseconds=get_settings().token_data_interval)
     # Backfill policies are "beta" in Dagster 1.13; the pinned version is the one this was tried on.
     with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
-        return dg.asset(
+        decorate = dg.asset(
             name=table.name,
             group_name=group,
             deps=list(deps),
@@ -61,6 +63,26 @@ def table_asset(
             metadata={"dagster/column_schema": column_schema(table), "dagster/relation_identifier": table.name},
             tags={"cadence": f"{every.total_seconds() / 60:g}min"},
         )
+    return lambda function: decorate(_timed(function))
+
+
+def _timed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The asset's function; with ENABLE_PERFORMANCE_MONITORING its metadata says what it took.
+
+    Seconds on the clock, and seconds of the processor: what is between them was spent waiting for the database and vendors.
+    """
+
+    @functools.wraps(function)
+    def measured(context: dg.AssetExecutionContext, *arguments: Any, platform: Platform, **keywords: Any) -> Any:
+        if not platform.settings.enable_performance_monitoring:
+            return function(context, *arguments, platform=platform, **keywords)
+        begun, worked = time.perf_counter(), time.process_time()
+        result = function(context, *arguments, platform=platform, **keywords)
+        took = {"seconds": time.perf_counter() - begun, "processor seconds": time.process_time() - worked}
+        context.add_output_metadata({name: round(value, 6) for name, value in took.items()})
+        return result
+
+    return measured
 
 
 def column_schema(table: sa.Table) -> dg.TableSchema:
@@ -81,6 +103,12 @@ def column_schema(table: sa.Table) -> dg.TableSchema:
 def days_of_run(context: dg.AssetExecutionContext) -> list[date]:
     """The UTC days that a run is to bring up to date, ascending."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def span_of_run(context: dg.AssetExecutionContext) -> tuple[datetime, datetime]:
+    """From the first moment of those days to the one after their last; UTC."""
+    days = days_of_run(context)
+    return day_bounds(days[0], days[-1])
 
 
 def days_to_recompute(context: dg.AssetExecutionContext, platform: Platform) -> list[date]:

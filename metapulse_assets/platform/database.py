@@ -5,6 +5,7 @@ Tables belong to the domains (`tables.py` in each); they register on `metadata` 
 
 import functools
 import re
+import threading
 from collections.abc import Callable
 from importlib.resources import files
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -17,7 +18,8 @@ import sqlalchemy as sa
 
 from metapulse_assets.platform import embedded_postgres
 from metapulse_assets.platform.redaction import redact, redact_url
-from metapulse_assets.platform.settings import Mode, Settings
+from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.vendor_settings import Mode
 
 metadata = sa.MetaData(
     naming_convention={
@@ -38,6 +40,8 @@ database_identity = sa.Table(
     comment="Which mode this database belongs to, so that sandbox and live data never mix.",
 )
 
+# Alembic keeps what it works on in its module: two threads would take it from each other.
+_MIGRATING = threading.Lock()
 # Query parameters that other tools put into DATABASE_URL and libpq refuses.
 _FOREIGN_PARAMETERS = {
     *("schema", "pgbouncer", "connection_limit", "pool_timeout", "socket_timeout", "statement_cache_size"),
@@ -153,7 +157,8 @@ def ensure_ready(settings: Settings) -> None:
 
 def upgrade(url: str) -> None:
     """Bring the schema of the database at this libpq URL to the newest revision."""
-    alembic.command.upgrade(alembic_config(url), "head")
+    with _MIGRATING:
+        alembic.command.upgrade(alembic_config(url), "head")
 
 
 def alembic_config(url: str) -> alembic.config.Config:

@@ -4,7 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 MASK = "***"
 # Names that carry a secret in a query string or a header, at whatever vendor.
@@ -13,6 +13,7 @@ _SECRET_PARAMETER = re.compile(r"(?i)([\w-]{0,40}(?:key|token|secret|password|pa
 _URL_PASSWORD = re.compile(r"(?i)(?P<scheme>[a-z][a-z0-9+.-]{0,20}://)(?P<user>[^:/@\s]*):(?P<password>[^/\s]+)@")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}")
 _SHORTEST_SECRET = 4
+_SHORTEST_PASSWORD = 8
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -31,6 +32,13 @@ def _forms(secret: str) -> frozenset[str]:
     if len(secret) < _SHORTEST_SECRET:
         return frozenset()
     return frozenset((secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, "", errors="replace")))
+
+
+def passwords_in(url: str) -> set[str]:
+    """The password of a URL, as it stands there and as it is meant; not one so plain that masking it would mask words."""
+    credentials, at, _ = url.partition("://")[2].rpartition("@")
+    user, _, password = credentials.partition(":")
+    return {form for form in (password, unquote(password)) if at and len(form) >= _SHORTEST_PASSWORD and form != user}
 
 
 def redact_url(url: str) -> str:

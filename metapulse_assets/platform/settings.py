@@ -6,28 +6,19 @@ our own begin with `METAPULSE_`. Nothing here opens a connection.
 
 import functools
 from datetime import date
-from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from metapulse_assets.platform.intervals import cron_for_interval
+from metapulse_assets.platform.redaction import passwords_in
+from metapulse_assets.platform.vendor_settings import Mode, VendorSettings
 
-LIVE_DEXSCREENER_URL = "https://api.dexscreener.com"
-LIVE_GECKOTERMINAL_URL = "https://api.geckoterminal.com/api/v2"
-LIVE_TWITTER_URL = "https://api.twitter.com"
-LIVE_GROQ_URL = "https://api.groq.com"
-LIVE_GEMINI_URL = "https://generativelanguage.googleapis.com"
-LIVE_RUGCHECK_URL = "https://api.rugcheck.xyz"
-LIVE_GOPLUS_URL = "https://api.gopluslabs.io"
-LIVE_PUMPPORTAL_URL = "wss://pumpportal.fun/api/data"
-
-# Sent to the stand-ins in place of a key.
-SANDBOX_KEY = "sandbox-key"
+# Where containers find secrets as files: one a setting, named as it is in either case, e.g. /run/secrets/groq_api_key.
+SECRETS_FOLDER = Path("/run/secrets")
 
 # What the Node services refused to start without; enforced here only when METAPULSE_STRICT_ENV is on.
 STRICTLY_REQUIRED = (
@@ -45,33 +36,25 @@ class SettingsError(Exception):
     """A setting is missing or wrong; the message names it and never repeats a secret's value."""
 
 
-class Mode(StrEnum):
-    """Where data comes from. Chosen by the user, never guessed. A replay works on imported files alone and asks nobody."""
-
-    SANDBOX = "sandbox"
-    LIVE = "live"
-    REPLAY = "replay"
-
-
 def project_root() -> Path:
     """The folder that holds `workspace.yaml`: the checkout, or the working directory of an installed package."""
     checkout = Path(__file__).resolve().parents[2]
     return checkout if (checkout / "workspace.yaml").is_file() else Path.cwd()
 
 
-class Settings(BaseSettings):
+class Settings(VendorSettings):
     """All settings, validated once. Secrets are `SecretStr`, so that printing settings shows none."""
 
     model_config = SettingsConfigDict(
         # Not by field name: the shell's own HOME would become our home.
         env_file=project_root() / ".env",
+        secrets_dir=SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None,
         extra="ignore",
         env_ignore_empty=True,
         frozen=True,
     )
 
     # Where and how it runs
-    mode: Mode = Field(Mode.SANDBOX, alias="METAPULSE_MODE")
     home: Path = Field(default_factory=lambda: project_root() / ".metapulse", alias="METAPULSE_HOME")
     environment: Literal["development", "production", "test"] = Field(
         "development", validation_alias=AliasChoices("METAPULSE_ENV", "NODE_ENV")
@@ -85,40 +68,16 @@ class Settings(BaseSettings):
 
     # Stores
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
+    database_replica_url: SecretStr | None = Field(None, alias="DATABASE_REPLICA_URL")
     dagster_database_url: SecretStr | None = Field(None, alias="METAPULSE_DAGSTER_DATABASE_URL")
     database_pool_size: int = Field(5, ge=1, le=100, alias="DATABASE_POOL_SIZE")
     database_pool_max: int = Field(20, ge=1, le=200, alias="DATABASE_POOL_MAX")
     redis_url: SecretStr | None = Field(None, alias="REDIS_URL")
+    redis_host: str = Field("localhost", alias="REDIS_HOST")
+    redis_port: int = Field(6379, ge=1, le=65535, alias="REDIS_PORT")
+    redis_password: SecretStr | None = Field(None, alias="REDIS_PASSWORD")
 
-    # Vendors: where they are, and how often they may be asked
-    dexscreener_api_url: str | None = Field(None, alias="DEXSCREENER_API_URL")
-    dexscreener_rate_limit: int = Field(10, ge=1, alias="DEXSCREENER_RATE_LIMIT")
-    dexscreener_pairs_per_minute: int = Field(300, ge=1, alias="DEXSCREENER_PAIRS_PER_MINUTE")
-    dexscreener_profiles_per_minute: int = Field(60, ge=1, alias="DEXSCREENER_PROFILES_PER_MINUTE")
-    geckoterminal_api_url: str | None = Field(None, alias="GECKOTERMINAL_API_URL")
-    geckoterminal_rate_limit: int | None = Field(None, ge=1, alias="GECKOTERMINAL_RATE_LIMIT")
-    twitter_api_url: str | None = Field(None, alias="TWITTER_API_URL")
-    twitter_rate_limit: int = Field(300, ge=1, alias="TWITTER_RATE_LIMIT")
-    groq_api_url: str | None = Field(None, alias="GROQ_API_URL")
-    groq_rate_limit: int = Field(30, ge=1, alias="GROQ_RATE_LIMIT")
-    gemini_api_url: str | None = Field(None, alias="GEMINI_API_URL")
-    gemini_rate_limit: int = Field(60, ge=1, alias="GEMINI_RATE_LIMIT")
-    rugcheck_api_url: str | None = Field(None, alias="RUGCHECK_API_URL")
-    rugcheck_rate_limit: int = Field(30, ge=1, alias="RUGCHECK_RATE_LIMIT")
-    goplus_api_url: str | None = Field(None, alias="GOPLUS_API_URL")
-    goplus_rate_limit: int = Field(30, ge=1, alias="GOPLUS_RATE_LIMIT")
-    pumpportal_ws_url: str | None = Field(None, alias="PUMPPORTAL_WS_URL")
-    vendor_timeout_seconds: float = Field(10.0, gt=0, alias="METAPULSE_VENDOR_TIMEOUT_SECONDS")
-    vendor_attempts: int = Field(3, ge=1, le=10, alias="METAPULSE_VENDOR_ATTEMPTS")
-    vendor_backoff_seconds: float = Field(2.0, ge=0, alias="METAPULSE_VENDOR_BACKOFF_SECONDS")
-    breaker_failures: int = Field(5, ge=1, alias="METAPULSE_BREAKER_FAILURES")
-    breaker_open_seconds: float = Field(60.0, gt=0, alias="METAPULSE_BREAKER_OPEN_SECONDS")
-
-    # Keys: a missing one switches off what needs it
-    groq_api_key: SecretStr | None = Field(None, alias="GROQ_API_KEY")
-    gemini_api_key: SecretStr | None = Field(None, alias="GEMINI_API_KEY")
-    twitter_bearer_token: SecretStr | None = Field(None, alias="TWITTER_BEARER_TOKEN")
-    pumpportal_api_key: SecretStr | None = Field(None, alias="PUMPPORTAL_API_KEY")
+    # Of what comes later
     openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY")
     stripe_secret_key: SecretStr | None = Field(None, alias="STRIPE_SECRET_KEY")
     stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
@@ -126,9 +85,6 @@ class Settings(BaseSettings):
     firebase_key: SecretStr | None = Field(None, alias="FIREBASE_KEY")
     supabase_url: str | None = Field(None, alias="SUPABASE_URL")
     supabase_service_role_key: SecretStr | None = Field(None, alias="SUPABASE_SERVICE_ROLE_KEY")
-    redis_host: str = Field("localhost", alias="REDIS_HOST")
-    redis_port: int = Field(6379, ge=1, le=65535, alias="REDIS_PORT")
-    redis_password: SecretStr | None = Field(None, alias="REDIS_PASSWORD")
 
     # What may be spent, and on which models
     x_budget_usd_per_day: float = Field(5.0, ge=0, alias="METAPULSE_X_BUDGET_USD_PER_DAY")
@@ -162,8 +118,20 @@ class Settings(BaseSettings):
     dagster_retention_days: int = Field(7, ge=1, alias="METAPULSE_DAGSTER_RETENTION_DAYS")
     memory_limit_mb: int = Field(512, ge=1, alias="METAPULSE_MEMORY_LIMIT_MB")
 
-    # Workers
+    # The HTTP service: three ports with the same pages, so that a firewall can tell them apart
+    service_host: str = Field("127.0.0.1", alias="METAPULSE_SERVICE_HOST")
     port: int = Field(3001, ge=1, le=65535, alias="PORT")
+    metrics_port: int = Field(3002, ge=1, le=65535, alias="METRICS_PORT")
+    health_port: int = Field(3003, ge=1, le=65535, alias="HEALTH_PORT")
+    service_more_ports: Annotated[tuple[int, ...], NoDecode] = Field((), alias="METAPULSE_SERVICE_MORE_PORTS")
+    service_requests_per_minute: int = Field(100, ge=1, alias="METAPULSE_SERVICE_REQUESTS_PER_MINUTE")
+    service_body_kb: int = Field(256, ge=1, le=10_240, alias="METAPULSE_SERVICE_BODY_KB")
+    service_cache_seconds: float = Field(1.0, ge=0, alias="METAPULSE_SERVICE_CACHE_SECONDS")
+    service_tokens_required: bool | None = Field(None, alias="METAPULSE_SERVICE_TOKENS_REQUIRED")
+    dagster_url: str | None = Field(None, alias="METAPULSE_DAGSTER_URL")
+    statsd_address: str | None = Field(None, alias="METAPULSE_STATSD_ADDRESS")
+
+    # Workers
     worker_concurrency: int = Field(10, ge=1, le=50, alias="WORKER_CONCURRENCY")
     worker_max_jobs: int = Field(100, ge=1, alias="WORKER_MAX_JOBS")
     worker_max_attempts: int = Field(3, ge=1, alias="WORKER_MAX_ATTEMPTS")
@@ -172,6 +140,7 @@ class Settings(BaseSettings):
     cluster_workers: int = Field(4, ge=1, alias="CLUSTER_WORKERS")
     worker_lease_seconds: float = Field(30.0, gt=0, alias="METAPULSE_WORKER_LEASE_SECONDS")
     worker_stop_seconds: float = Field(25.0, ge=0, le=26, alias="METAPULSE_WORKER_STOP_SECONDS")
+    worker_cpu_limit: float | None = Field(None, gt=0, le=100, alias="METAPULSE_WORKER_CPU_LIMIT")
     job_modules: Annotated[tuple[str, ...], NoDecode] = Field((), alias="METAPULSE_JOB_MODULES")
     debug_scoring: bool = Field(False, alias="DEBUG_SCORING")
 
@@ -194,16 +163,38 @@ class Settings(BaseSettings):
     stream_spool_mb: int = Field(2_000, ge=10, alias="METAPULSE_STREAM_SPOOL_MB")
 
     # The sandbox
-    sandbox_port: int = Field(8899, ge=1, le=65535, alias="METAPULSE_SANDBOX_PORT")
     recordings: Path | None = Field(None, alias="METAPULSE_RECORDINGS")
     replay_name: str = Field("default", pattern=r"^[a-z0-9_]{1,40}$", alias="METAPULSE_REPLAY")
     webserver_port: int = Field(3000, ge=1, le=65535, alias="METAPULSE_WEBSERVER_PORT")
 
-    @field_validator("tracked_chains", "watched_tokens", "x_watched_accounts", "stream_mints", "job_modules", mode="before")
+    @field_validator(
+        *("tracked_chains", "watched_tokens", "x_watched_accounts", "stream_mints", "job_modules", "service_more_ports"),
+        mode="before",
+    )
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("dagster_url")
+    @classmethod
+    def _check_dagster_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parts = urlsplit(value)
+                is_page = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                is_page = False
+            if not is_page:
+                raise ValueError("it is not the address of a page, as http://127.0.0.1:3000")
+        return value
+
+    @field_validator("statsd_address")
+    @classmethod
+    def _check_statsd(cls, value: str | None) -> str | None:
+        if value is not None:
+            host_and_port(value)
         return value
 
     @field_validator("watched_tokens")
@@ -253,77 +244,11 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def sandbox_url(self) -> str:
-        """Where the stand-ins listen."""
-        return f"http://127.0.0.1:{self.sandbox_port}"
-
-    @property
-    def dexscreener_url(self) -> str:
-        """Base URL of DexScreener, or of what stands in for it."""
-        return self._vendor_url(self.dexscreener_api_url, "/dexscreener", LIVE_DEXSCREENER_URL)
-
-    @property
-    def geckoterminal_url(self) -> str:
-        """Base URL of GeckoTerminal, or of what stands in for it."""
-        return self._vendor_url(self.geckoterminal_api_url, "/geckoterminal/api/v2", LIVE_GECKOTERMINAL_URL)
-
-    @property
-    def twitter_url(self) -> str:
-        """Base URL of X's API, or of what stands in for it."""
-        return self._vendor_url(self.twitter_api_url, "/x", LIVE_TWITTER_URL)
-
-    @property
-    def groq_url(self) -> str:
-        """Base URL of Groq, of any server that speaks its protocol, or of what stands in for it."""
-        return self._vendor_url(self.groq_api_url, "/groq", LIVE_GROQ_URL)
-
-    @property
-    def gemini_url(self) -> str:
-        """Base URL of Gemini, or of what stands in for it."""
-        return self._vendor_url(self.gemini_api_url, "/gemini", LIVE_GEMINI_URL)
-
-    @property
-    def rugcheck_url(self) -> str:
-        """Base URL of RugCheck, or of what stands in for it."""
-        return self._vendor_url(self.rugcheck_api_url, "/rugcheck", LIVE_RUGCHECK_URL)
-
-    @property
-    def goplus_url(self) -> str:
-        """Base URL of GoPlus, or of what stands in for it."""
-        return self._vendor_url(self.goplus_api_url, "/goplus", LIVE_GOPLUS_URL)
-
-    @property
-    def pumpportal_url(self) -> str:
-        """The WebSocket of PumpPortal, or of what stands in for it; without a key."""
-        url = self._vendor_url(self.pumpportal_ws_url, "/pumpportal/api/data", LIVE_PUMPPORTAL_URL)
-        return url.replace("http", "ws", 1) if url.startswith("http") else url
-
-    @property
-    def geckoterminal_per_minute(self) -> int:
-        """GeckoTerminal's public plan allows 30 calls a minute; the sandbox answers as its paid plan's ceiling would."""
-        if self.geckoterminal_rate_limit is not None:
-            return self.geckoterminal_rate_limit
-        return 30 if self.mode is Mode.LIVE else 3_000
-
-    @property
     def history_budget(self) -> int:
         """Candle-history requests that one run may spend: live, what a minute allows without waiting."""
         if self.history_requests_per_run is not None:
             return self.history_requests_per_run
         return 25 if self.mode is Mode.LIVE else 600
-
-    @property
-    def needs_sandbox(self) -> bool:
-        """Whether some vendor is to be answered by the sandbox of this machine."""
-        return self.is_in_sandbox(
-            *(self.dexscreener_url, self.geckoterminal_url, self.twitter_url),
-            *(self.groq_url, self.gemini_url, self.rugcheck_url, self.goplus_url, self.pumpportal_url),
-        )
-
-    def is_in_sandbox(self, *urls: str) -> bool:
-        """Whether one of these vendors' URLs leads to the sandbox of this machine."""
-        http = (f"http{url[2:]}" if url.startswith("ws") else url for url in urls)
-        return self.mode is Mode.SANDBOX and any(f"{url}/".startswith(f"{self.sandbox_url}/") for url in http)
 
     @property
     def database_label(self) -> str:
@@ -334,36 +259,20 @@ class Settings(BaseSettings):
             return f"metapulse_replay_{self.replay_name}"
         return f"metapulse_{self.mode.value}"
 
-    def key_of(self, key: SecretStr | None) -> str | None:
-        """A vendor's key: the one given; in the sandbox, where no real key may be sent, a word that says so."""
-        if self.mode is Mode.SANDBOX:
-            return SANDBOX_KEY
-        return key.get_secret_value() if key else None
-
     def secrets(self) -> list[str]:
         """The values that must never be shown, longest first."""
-        found = [value.get_secret_value() for value in self.__dict__.values() if isinstance(value, SecretStr)]
+        found = {value.get_secret_value() for value in self.__dict__.values() if isinstance(value, SecretStr)}
+        found |= {password for value in found for password in passwords_in(value)}
         return sorted((value for value in found if value), key=len, reverse=True)
 
-    def _vendor_url(self, given: str | None, sandbox_path: str, live: str) -> str:
-        if self.mode is Mode.LIVE:
-            return (given or live).rstrip("/")
-        # In the sandbox nothing may leave this machine, whatever an old .env says.
-        if given and is_loopback(given):
-            return given.rstrip("/")
-        return self.sandbox_url + sandbox_path
 
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def host_and_port(text: str) -> tuple[str, int]:
+    """Host and port of "host:port"; an IPv6 address stands in brackets. Raises ValueError."""
+    host, colon, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("it is not of the form host:port, as in localhost:8125")
+    return host, int(port)
 
 
 @functools.cache

@@ -71,3 +71,12 @@ progress_marks = sa.Table(
     sa.Column("through", sa.DateTime(timezone=True), nullable=False, comment="handled up to here; UTC"),
     comment="How far incremental work has come. Losing a row costs a recomputation, never a wrong result.",
 )
+
+metric_totals = sa.Table(
+    "metric_totals",
+    metadata,
+    sa.Column("metric", sa.Text, primary_key=True, comment="what is counted, as vendor_requests"),
+    sa.Column("labels", JSONB, primary_key=True, comment="of what: names and texts, as vendor and outcome"),
+    sa.Column("total", sa.Double, nullable=False, comment="since the beginning; never falls"),
+    comment="Totals since the beginning, of processes that come and go.",
+)

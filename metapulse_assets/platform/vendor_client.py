@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,11 +23,13 @@ from metapulse_assets import __version__
 from metapulse_assets.platform.circuit_breaker import BreakerPolicy, CircuitBreaker
 from metapulse_assets.platform.clock import Clock, system_clock
 from metapulse_assets.platform.dead_letters import DeadLetter
+from metapulse_assets.platform.metric_totals import Tally
 from metapulse_assets.platform.rate_headers import retry_after, seconds_to_reset
 from metapulse_assets.platform.rate_limit import BUCKETS, Gate, SharedRateLimit
 from metapulse_assets.platform.raw_payloads import RawPayload
 from metapulse_assets.platform.redaction import redact
-from metapulse_assets.platform.settings import Settings, is_loopback
+from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.vendor_settings import is_loopback
 
 LARGEST_BODY = 32 * 1024 * 1024
 LONGEST_BACKOFF_SECONDS = 60.0
@@ -34,6 +37,9 @@ EXCERPT_BYTES = 2_000
 # A run does not sleep longer than this for a vendor: the call fails, and the gate stays shut for as long as was asked.
 LONGEST_WAIT_SECONDS = 120.0
 
+
+# Totals of all processes: requests by vendor and outcome, and what answers took, s, by vendor.
+REQUESTS_METRIC, DURATION_METRIC = "vendor_requests", "vendor_request_seconds"
 
 log = logging.getLogger("metapulse.vendors")
 
@@ -44,6 +50,15 @@ def log_retry(details: stamina.instrumentation.RetryDetails) -> None:
 
 
 stamina.instrumentation.set_on_retry_hooks([log_retry])
+
+
+def outcome_of(status: int) -> str:
+    """What an HTTP status says of a request: ok, rate_limited, refused (for what was asked) or failed (the vendor's fault)."""
+    if status == httpx2.codes.TOO_MANY_REQUESTS:
+        return "rate_limited"
+    if status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        return "failed"
+    return "refused" if status >= httpx2.codes.BAD_REQUEST else "ok"
 
 
 class VendorError(Exception):
@@ -161,8 +176,10 @@ class VendorClient:
         self.vendor = vendor
         self.policy = policy or CallPolicy()
         self.requests_sent = 0
+        self.tally = Tally()
         self._clock = clock
         self._wait_asked = wait_asked or (lambda exchange: None)
+        self._engine = engine
         self._rate_limit = SharedRateLimit(engine)
         self._breaker = CircuitBreaker(engine, vendor, self.policy.breaker)
         self._queues: dict[str, _Queue] = {}
@@ -184,8 +201,14 @@ class VendorClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close it, and store what the calls took."""
         await self._http.__aexit__(kind, error, trace)
+        try:
+            with self._engine.begin() as connection:
+                self.tally.store(connection)
+        except sa.exc.SQLAlchemyError as failure:
+            # The calls were made all the same, and whoever made them has work to go on with.
+            log.warning("what the calls of %s took was not stored: %s", self.vendor, type(failure).__name__)
 
     async def get_json(self, path: str, gate: Gate, params: Mapping[str, Any] | None = None) -> Answer:
         """Ask until there is an answer that is JSON, as often as the policy allows.
@@ -243,12 +266,17 @@ class VendorClient:
         self._breaker.before_call()
         await self._wait_at(gate)
         self.requests_sent += 1
+        begun = time.perf_counter()
         try:
             response, body = await self._fetch(gate, call)
         except (TimeoutError, httpx2.TimeoutException):
+            self.tally.count(REQUESTS_METRIC, vendor=self.vendor, outcome="unanswered")
             raise self._vendor_failed(f"no answer within {self.policy.timeout_seconds:g} s") from None
         except httpx2.HTTPError as error:
+            self.tally.count(REQUESTS_METRIC, vendor=self.vendor, outcome="unanswered")
             raise self._vendor_failed(redact(f"{type(error).__name__}: {error}", self._secrets)) from None
+        self.tally.observe(DURATION_METRIC, time.perf_counter() - begun, vendor=self.vendor)
+        self.tally.count(REQUESTS_METRIC, vendor=self.vendor, outcome=outcome_of(response.status_code))
         payload = RawPayload(self.vendor, url, response.status_code, self._clock(), body)
         exchange = Exchange({name.lower(): value for name, value in response.headers.items()}, payload)
         wait = self._wait_asked(exchange)

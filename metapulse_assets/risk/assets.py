@@ -8,7 +8,7 @@ import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
+from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, span_of_run, table_asset
 from metapulse_assets.platform.day_partitions import day_bounds
 from metapulse_assets.platform.dead_letters import store_dead_letters
 from metapulse_assets.platform.display import markdown_table
@@ -81,8 +81,7 @@ def risk_assessments(context: dg.AssetExecutionContext, platform: dg.ResourcePar
             stored += assessing.assess_new(connection, platform.now())
         for day in days_to_recompute(context, platform):
             stored += assessing.assess_again(connection, day)
-        days = days_of_run(context)
-        start, end = day_bounds(days[0], days[-1])
+        start, end = span_of_run(context)
         table = tables.risk_assessments
         newest = connection.execute(
             sa.select(table.c.level, table.c.hard_fail)

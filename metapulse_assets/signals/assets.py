@@ -6,8 +6,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from metapulse_assets.market.timeframes import TIMEFRAMES
-from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
-from metapulse_assets.platform.day_partitions import day_bounds
+from metapulse_assets.platform.asset_policy import days_to_recompute, is_tick, span_of_run, table_asset
 from metapulse_assets.platform.display import markdown_picture, markdown_table
 from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.platform.runtime import Platform
@@ -30,7 +29,7 @@ def technical_signals(context: dg.AssetExecutionContext, platform: dg.ResourcePa
                 found += finding.find_new(connection, timeframe, platform.now())
             for day in days_to_recompute(context, platform):
                 found += finding.find_again(connection, timeframe, day)
-        start, end = _span(context)
+        start, end = span_of_run(context)
         table = tables.technical_signals
         counts = connection.execute(
             sa.select(table.c.rule, table.c.direction, table.c.timeframe, sa.func.count().label("hits"))
@@ -86,7 +85,7 @@ def signals(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfo
         for day in days_to_recompute(context, platform):
             emitted += emitting.emit_again(connection, day, now, mode, run_id)
     with platform.engine.connect() as connection:
-        start, end = _span(context)
+        start, end = span_of_run(context)
         table = tables.signals
         rows = connection.execute(
             sa.select(sa.func.count()).where(table.c.opened_at >= start, table.c.opened_at < end)
@@ -112,7 +111,7 @@ def _find_views(context: dg.AssetExecutionContext, platform: Platform, kind: str
             found += source_hits.find_new(connection, kind, now)
         for day in days_to_recompute(context, platform):
             found += source_hits.find_again(connection, kind, day, now)
-        start, end = _span(context)
+        start, end = span_of_run(context)
         table = tables.SOURCES[kind]
         counts = connection.execute(
             sa.select(table.c.rule, table.c.direction, sa.func.count().label("hits"))
@@ -127,11 +126,6 @@ def _find_views(context: dg.AssetExecutionContext, platform: Platform, kind: str
             "by rule": dg.MetadataValue.md(markdown_table(("rule", "direction", "hits"), counts)),
         }
     )
-
-
-def _span(context: dg.AssetExecutionContext) -> tuple[datetime, datetime]:
-    days = days_of_run(context)
-    return day_bounds(days[0], days[-1])
 
 
 def _picture(platform: Platform, now: datetime) -> dict[str, dg.MetadataValue]:

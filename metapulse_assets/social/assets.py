@@ -7,8 +7,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
-from metapulse_assets.platform.asset_policy import days_of_run, days_to_recompute, is_tick, table_asset
-from metapulse_assets.platform.day_partitions import day_bounds
+from metapulse_assets.platform.asset_policy import days_to_recompute, is_tick, span_of_run, table_asset
 from metapulse_assets.platform.display import markdown_picture, markdown_table
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import get_settings
@@ -24,7 +23,7 @@ def mentions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platf
     """Find what new posts name and which tokens that means, or do whole days again."""
     changed = _carry_on(context, platform, reading_store.find_new_mentions, reading_store.find_mentions_again)
     with platform.engine.connect() as connection:
-        start, end = _span(context)
+        start, end = span_of_run(context)
         m = tables.mentions.c
         counts = connection.execute(
             sa.select(m.kind, m.resolution, sa.func.count().label("mentions"), sa.func.count(m.token_id.distinct()))
@@ -46,7 +45,7 @@ def post_sentiments(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     """Judge new posts by themselves: sentiment, scam, signs of automation; or whole days again."""
     changed = _carry_on(context, platform, reading_store.judge_new_posts, reading_store.judge_again)
     with platform.engine.connect() as connection:
-        start, end = _span(context)
+        start, end = span_of_run(context)
         s = tables.post_sentiments.c
         counts = connection.execute(
             sa.select(
@@ -77,7 +76,7 @@ def social_metrics(context: dg.AssetExecutionContext, platform: dg.ResourceParam
     """Volume, its speed, sentiment and reception of each token at the end of each pass, or of whole days again."""
     changed = _carry_on(context, platform, metrics_store.add_metrics, _with_now(metrics_store.make_metrics_again, platform))
     with platform.engine.connect() as connection:
-        start, end = _span(context)
+        start, end = span_of_run(context)
         table = tables.social_metrics
         m = table.c
         rows = connection.execute(sa.select(sa.func.count()).where(m.as_of >= start, m.as_of < end)).scalar_one()
@@ -112,7 +111,7 @@ def trending_topics(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     """The topics most authors spoke of at the end of each pass, or of whole days again."""
     changed = _carry_on(context, platform, metrics_store.add_topics, _with_now(metrics_store.make_topics_again, platform))
     with platform.engine.connect() as connection:
-        start, end = _span(context)
+        start, end = span_of_run(context)
         t = tables.trending_topics.c
         rows = connection.execute(sa.select(sa.func.count()).where(t.as_of >= start, t.as_of < end)).scalar_one()
         newest = sa.select(sa.func.max(t.as_of)).where(t.as_of >= start, t.as_of < end).scalar_subquery()
@@ -153,8 +152,3 @@ def _with_now(
     again: Callable[[sa.Connection, date, datetime], int], platform: Platform
 ) -> Callable[[sa.Connection, date], int]:
     return lambda connection, day: again(connection, day, platform.now())
-
-
-def _span(context: dg.AssetExecutionContext) -> tuple[datetime, datetime]:
-    days = days_of_run(context)
-    return day_bounds(days[0], days[-1])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from metapulse_assets.platform.day_partitions import day_start, utc_day
-from metapulse_assets.platform.settings import Mode, Settings
+from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.vendors.x import FEWEST_RESULTS, MOST_RESULTS, USD_PER_AUTHOR, USD_PER_COUNT, USD_PER_POST
 
 # Share of the day's money that may go at once; the rest is spread evenly, so that the evening is read like the morning.

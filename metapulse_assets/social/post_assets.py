@@ -12,7 +12,8 @@ from metapulse_assets.platform.day_partitions import day_bounds, utc_day
 from metapulse_assets.platform.dead_letters import store_dead_letters
 from metapulse_assets.platform.display import markdown_table
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.platform.settings import Mode, get_settings
+from metapulse_assets.platform.settings import get_settings
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.sandbox.on_demand import sandbox_if_needed
 from metapulse_assets.social import pass_store
 from metapulse_assets.social.budget import usd_per_day

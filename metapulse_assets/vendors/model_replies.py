@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 
 from metapulse_assets.platform.circuit_breaker import CircuitOpenError
 from metapulse_assets.platform.raw_payloads import RawPayload
-from metapulse_assets.platform.settings import Settings, is_loopback
+from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.vendor_client import CallPolicy, Exchange, VendorError
+from metapulse_assets.platform.vendor_settings import is_loopback
 
 Status = Literal["ok", "blocked", "cut", "empty", "invalid", "refused", "failed", "rate_limited"]
 

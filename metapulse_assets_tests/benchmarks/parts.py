@@ -1,6 +1,17 @@
 """What is measured: one module a part, one line here."""
 
-from metapulse_assets_tests.benchmarks import indicators, injection, queue, replay, risk, sentiment, storage, stream, tick
+from metapulse_assets_tests.benchmarks import (
+    indicators,
+    injection,
+    queue,
+    replay,
+    risk,
+    sentiment,
+    service,
+    storage,
+    stream,
+    tick,
+)
 from metapulse_assets_tests.benchmarks.rows import Part
 
 PARTS: tuple[Part, ...] = (
@@ -14,4 +25,5 @@ PARTS: tuple[Part, ...] = (
     risk.PART,
     stream.PART,
     queue.PART,
+    service.PART,
 )

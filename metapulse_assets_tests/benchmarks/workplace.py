@@ -19,7 +19,8 @@ import psycopg
 
 from metapulse_assets.platform import embedded_postgres
 from metapulse_assets.platform.database import ensure_ready
-from metapulse_assets.platform.settings import Mode, Settings, load_settings, project_root
+from metapulse_assets.platform.settings import Settings, load_settings, project_root
+from metapulse_assets.platform.vendor_settings import Mode
 
 NO_COMPILED_FILES = "PYTHONDONTWRITEBYTECODE"
 # What would steer the code under test from outside.

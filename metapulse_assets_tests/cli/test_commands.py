@@ -13,7 +13,7 @@ from metapulse_assets.cli import app
 from metapulse_assets_tests.cli.conftest import Command
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-GROUPS = ("db", "queue", "dlq")
+GROUPS = ("db", "queue", "dlq", "token")
 LEAVES: list[tuple[str, ...]] = [(name,) for name in COMMANDS if name not in GROUPS]
 LEAVES += [(group, name) for group in GROUPS for name in COMMANDS[group].commands]
 CANDLES = "timestamp,open,high,low,close,volume\n" + "".join(
@@ -33,6 +33,7 @@ def test_every_command_that_was_promised_is_there() -> None:
     assert {" ".join(names) for names in LEAVES} == {
         *("run", "up", "signals", "explain", "tokens", "indicators", "risk", "replay", "stream", "doctor", "sandbox", "setup"),
         *("worker", "tail", "queue stats", "queue pause", "queue resume", "dlq list", "dlq retry", "dlq drop"),
+        *("service", "token create", "token list", "token revoke"),
         *("db start", "db stop", "db upgrade", "db url", "db reset"),
     }
 
@@ -127,7 +128,10 @@ def test_a_failure_nobody_foresaw_is_a_line_and_with_debug_a_traceback(
     assert result.stderr.splitlines()[0] == "ZeroDivisionError: division by zero in postgresql://u:***@h/x"
 
     debug = command("signals", LOG_LEVEL="debug")
-    assert isinstance(debug.exception, ZeroDivisionError)
+    assert debug.exit_code == 1
+    assert "Traceback" in debug.stderr
+    assert "postgresql://u:***@h/x" in debug.stderr
+    assert "hidden" not in debug.output
 
 
 def test_indicators_of_a_file(command: Command, tmp_path: Path) -> None:

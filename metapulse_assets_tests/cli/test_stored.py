@@ -90,7 +90,7 @@ class TestDoctor:
 
     @pytest.fixture(autouse=True)
     def _port(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("metapulse_assets.cli.dagster_services.require_free_port", lambda settings: None)
+        monkeypatch.setattr("metapulse_assets.cli.ports.all_ports", lambda settings: [])
 
     def checks(self, command: Command, **environment: str) -> dict[str, tuple[str, str]]:
         result = command("doctor", "--json", **environment)

@@ -9,18 +9,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import psutil
+import psycopg
 import pytest
 
 from metapulse_assets.platform import embedded_postgres
 from metapulse_assets.platform.settings import project_root
 
 pytestmark = pytest.mark.slow
+# Far above what anything here takes.
+PATIENCE_SECONDS = 120.0
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 METAPULSE = (sys.executable, "-c", "from metapulse_assets.cli import main; main()")
 
 
@@ -46,7 +51,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "METAPULSE_HOME": str(folder / "home"),
         "METAPULSE_COMPUTE_LOGS": str(folder / "home" / "compute_logs"),
         "METAPULSE_SANDBOX_PORT": str(free_port()),
-        "METAPULSE_WEBSERVER_PORT": str(free_port()),
+        **{name: str(free_port()) for name in ("METAPULSE_WEBSERVER_PORT", "PORT", "METRICS_PORT", "HEALTH_PORT")},
         "METAPULSE_MAX_TRACKED_TOKENS": "10",
     }
     embedded_postgres.stop(folder / "home")
@@ -129,12 +134,74 @@ def test_a_replay_of_recorded_days_comes_out_equal(machine: dict[str, str], tmp_
     assert "no candle files" in absent.stderr
 
 
+def survives_the_daemons_death(machine: dict[str, str]) -> None:
+    """The daemon is killed in the middle of a tick that it started: the tick ends all the same, and so does the next."""
+    page, service = (f"http://127.0.0.1:{machine[port]}" for port in ("METAPULSE_WEBSERVER_PORT", "PORT"))
+
+    def status_of(run_id: str) -> str:
+        query = f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}'
+        answer = httpx2.post(f"{page}/graphql", json={"query": query}, timeout=60).json()["data"]
+        return str(answer["runOrError"]["status"])
+
+    def launch() -> str:
+        answer = httpx2.post(f"{service}/jobs/token-data", timeout=60)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["run_id"])
+
+    first = launch()
+    wait_until(lambda: status_of(first) == "STARTED", "the tick does not begin")
+    daemons = [process for process in psutil.process_iter() if is_daemon_of(machine, process)]
+    assert daemons
+    for process in daemons:
+        process.kill()
+    wait_until(lambda: status_of(first) in ENDED, "the tick whose daemon died does not end")
+    assert status_of(first) == "SUCCESS"
+    second = launch()
+    wait_until(lambda: status_of(second) in ENDED, "nobody carries out the next tick")
+    assert status_of(second) == "SUCCESS"
+    url = embedded_postgres.locate(Path(machine["METAPULSE_HOME"])).url("metapulse_sandbox")
+    with psycopg.connect(url) as connection:
+        for table, key in (
+            ("token_metrics", "token_id, observed_at"),
+            ("candles", "token_id, timeframe, opened_at"),
+            ("signals", "token_id, rule, timeframe, opened_at"),
+        ):
+            counts = f"SELECT count(*), count(DISTINCT ({key})) FROM {table}"
+            [(rows, distinct)] = connection.execute(counts.encode()).fetchall()
+            assert rows == distinct, f"{table}: {rows} rows, {distinct} distinct"
+
+
+def is_daemon_of(machine: dict[str, str], process: psutil.Process) -> bool:
+    try:
+        is_ours = process.environ().get("METAPULSE_HOME") == machine["METAPULSE_HOME"]
+        return is_ours and "dagster-daemon run" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], why: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, why
+        time.sleep(0.1)
+
+
 def test_up_answers_and_leaves_nothing(machine: dict[str, str]) -> None:
     with Up(machine, "--no-first-run") as up:
         up.wait_for("MetaPulse is up")
         page = f"http://127.0.0.1:{machine['METAPULSE_WEBSERVER_PORT']}"
         answer = httpx2.post(f"{page}/graphql", json={"query": QUERY}, timeout=60).json()["data"]
         assert {schedule["scheduleState"]["status"] for schedule in answer["schedulesOrError"]["results"]} == {"RUNNING"}
+        lines = [" ".join(line) for line in processes_of(machine)]
+        for part in ("dagster-webserver", "dagster-daemon run", "main() stream", "main() worker", "main() service", "sandbox"):
+            assert any(part in line for line in lines), (part, lines)
+        for port in ("PORT", "METRICS_PORT", "HEALTH_PORT"):
+            assert httpx2.get(f"http://127.0.0.1:{machine[port]}/health/live", timeout=60).is_success
+        assert httpx2.get(f"http://127.0.0.1:{machine['PORT']}/workers", timeout=60).json()["count"] == 1
+        report = "\n".join(up.said)
+        assert "queues       none is registered: the worker waits" in report
+        assert "GROQ_API_KEY not given, not used in mode sandbox" in report
+        survives_the_daemons_death(machine)
         second = metapulse(machine, "up")
         assert second.returncode == 1
         assert "another `metapulse up` runs" in second.stderr
@@ -143,7 +210,11 @@ def test_up_answers_and_leaves_nothing(machine: dict[str, str]) -> None:
 
     assert code == 0
     assert up.said[-1] == "stopped; no process is left"
+    assert not [line for line in up.said if "still there" in line], up.said
     assert processes_of(machine) == []
+    logs = Path(machine["METAPULSE_HOME"]) / "logs"
+    for name, last in (("worker", "worker stopped"), ("service", "service stopped"), ("stream", "stream: stopped")):
+        assert last in (logs / f"{name}.log").read_text()
 
 
 def test_up_refuses_a_port_that_is_taken(machine: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """`metapulse worker`: what it says at its start, and what it starts."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from metapulse_assets.cli import worker as worker_module
 from metapulse_assets.platform.settings import load_settings
 from metapulse_assets.platform.work_queue.enqueueing import NewJob, enqueue_many
+from metapulse_assets.platform.work_queue.statistics import QueueCounts
 from metapulse_assets_tests.cli.conftest import Command
 from metapulse_assets_tests.platform.queue_jobs import NAME
 from metapulse_assets_tests.platform.queue_running import fetch
@@ -89,5 +91,29 @@ def test_statistics_are_said_every_half_minute(
     for at in (100.0, 129.9, 130.0, 130.1, 159.9, 160.0):
         moment[0] = at
         tell()
-    line = "statistics of t-noop: Waiting 0, Active 0, Completed 0, Failed 0, Delayed 0, Paused 0"
+    line = "Queue Stats - Waiting: 0, Active: 0, Completed: 0, Failed: 0"
     assert capsys.readouterr().err.splitlines() == [line] * 2
+
+
+def test_statistics_are_told_of_all_queues_and_of_each() -> None:
+    counts = [QueueCounts("a", waiting=3, active=2, completed=20, failed=1), QueueCounts("b", completed=5, delayed=7)]
+    assert worker_module.statistics_lines([]) == []
+    assert worker_module.statistics_lines(counts[:1]) == ["Queue Stats - Waiting: 3, Active: 2, Completed: 20, Failed: 1"]
+    assert worker_module.statistics_lines(counts) == [
+        "Queue Stats - Waiting: 3, Active: 2, Completed: 25, Failed: 1",
+        "Queue Stats of a - Waiting: 3, Active: 2, Completed: 20, Failed: 1",
+        "Queue Stats of b - Waiting: 0, Active: 0, Completed: 5, Failed: 0",
+    ]
+
+
+def test_a_worker_that_waits_for_the_database_heeds_a_stop(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "AWAY_LOOK_SECONDS", 0.01)
+    nowhere = "postgresql://u@127.0.0.1:1/x"
+
+    async def wait(url: str, stop_after: float) -> bool:
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_later(stop_after, stopping.set)
+        return await worker_module.database_is_back(url, stopping)
+
+    assert asyncio.run(wait(nowhere, 0.1)) is False
+    assert asyncio.run(wait(database_url, 30)) is True

@@ -12,8 +12,8 @@ from metapulse_assets.intelligence import assets, checks, store
 from metapulse_assets.intelligence.tables import ai_analyses, ai_answers, ai_model_calibration, ai_requests
 from metapulse_assets.market.tables import token_metrics
 from metapulse_assets.platform.day_partitions import day_bounds
-from metapulse_assets.platform.settings import Mode
 from metapulse_assets.platform.table_checks import values_check
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.sandbox.server import Sandbox
 from metapulse_assets.social.tables import social_metrics
 from metapulse_assets_tests.intelligence.conftest import START, Desk

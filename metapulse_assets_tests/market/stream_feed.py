@@ -32,7 +32,23 @@ class Wait:
     seconds: float
 
 
-Action = bytes | Cut | Silence | Wait
+@dataclass(frozen=True)
+class Read:
+    """Nothing more is said until the other side has taken in all before it."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Nothing more is said until the test opens it."""
+
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def open(self) -> None:
+        """Let what follows through."""
+        self.opened.set()
+
+
+Action = bytes | Cut | Silence | Wait | Read | Gate
 
 
 @dataclass
@@ -76,6 +92,12 @@ class Feed:
     async def _tell(self, connection: ServerConnection) -> None:
         while not self.is_over and not connection.transport.is_closing():
             action = self.script[self.told]
+            if isinstance(action, Gate) and not action.opened.is_set():
+                await asyncio.sleep(0.01)
+                continue
+            if isinstance(action, Read):
+                # The answer to a ping proves that everything before it was read.
+                await (await connection.ping())
             if isinstance(action, bytes):
                 # As text, though a script may say what is no UTF-8.
                 connection.transport.write(Frame(Opcode.TEXT, action).serialize(mask=False))
@@ -87,7 +109,7 @@ class Feed:
             if isinstance(action, Wait):
                 await asyncio.sleep(action.seconds)
             elif isinstance(action, Cut):
-                # The answer to a ping proves that everything before it was read.
+                # As with `Read`: all before it have arrived.
                 await (await connection.ping())
                 connection.transport.write(Frame(Opcode.TEXT, b'{"signature":"half').serialize(mask=False)[:8])
                 await asyncio.sleep(0.01)

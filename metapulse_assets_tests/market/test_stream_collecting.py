@@ -13,7 +13,8 @@ from metapulse_assets.market.stream.collecting import LONGEST_PAUSE, pause_after
 from metapulse_assets.market.stream.process import spool_folder
 from metapulse_assets.market.stream.spool import Spool, SpoolError
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.platform.settings import Mode, Settings
+from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets_tests.market.stored import add_tokens
 from metapulse_assets_tests.market.stream_feed import Action, Cut, Feed, Silence, Wait, feeding
 from metapulse_assets_tests.market.stream_frames import create, migrate, mint, raw, signature, trade

@@ -14,7 +14,10 @@ from metapulse_assets.operations.dagster_retention import storage_engine
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets_tests.operations.dagster_history import copy_back, moments_back, postgres_instance, run_for_real
 
-ALL = [assets.retention, assets.database_optimisation, assets.job_logs, assets.health_metrics, assets.alarms]
+ALL = [
+    *(assets.retention, assets.database_optimisation, assets.job_logs),
+    *(assets.queue_stats, assets.health_metrics, assets.alarms),
+]
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
@@ -42,7 +45,7 @@ def test_all_of_operations_runs_on_a_fresh_database_and_its_checks_pass(quiet: P
     assert result.success
     failed = [f"{e.asset_key.to_user_string()}:{e.check_name}" for e in result.get_asset_check_evaluations() if not e.passed]
     assert failed == []
-    assert len(result.get_asset_check_evaluations()) == 11
+    assert len(result.get_asset_check_evaluations()) == 14
     assert facts(result, "retention")["dagster/row_count"] == 0
     assert "not PostgreSQL" in facts(result, "retention")["Dagster's storage"]
     assert facts(result, "health_metrics")["dagster/row_count"] > 20

@@ -247,7 +247,7 @@ def test_everything_runs_by_default_only_where_the_settings_say_so(enabled: bool
 def test_every_asset_of_operations_keeps_the_policy() -> None:
     nodes = [node for node in DEFINITIONS.resolve_asset_graph().asset_nodes if node.group_name == "operations"]
     names = {node.key.to_user_string() for node in nodes}
-    assert names == {"retention", "database_optimisation", "job_logs", "health_metrics", "alarms"}
+    assert names == {"retention", "database_optimisation", "job_logs", "health_metrics", "queue_stats", "alarms"}
     for node in nodes:
         assert node.owners == ["team:operations"]
         assert node.kinds

@@ -19,14 +19,14 @@ from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.sandbox.server import SandboxConfig, running
 from metapulse_assets.vendors.pumpportal import QUOTE_MINTS, Launch, read_frame
-from metapulse_assets_tests.market.stream_feed import Action, Feed, Wait, feeding
+from metapulse_assets_tests.market.stream_feed import Action, Feed, Gate, Read, Wait, feeding
 from metapulse_assets_tests.market.stream_frames import create, raw, signature
 from metapulse_assets_tests.market.stream_running import column, count, run_until
 from metapulse_assets_tests.pipeline.database_proxy import DatabaseProxy
 
-PATIENCE_SECONDS = 30.0
+# Far above what anything here takes: only a stream that hangs gets so far.
+PATIENCE_SECONDS = 150.0
 PROGRAM = "from metapulse_assets.cli import main; main()"
-AWAY_SECONDS = 1.0
 
 
 class Stream:
@@ -83,16 +83,18 @@ def wait_until(is_so: Callable[[], bool], why: Callable[[], str]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < deadline, why()
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def paced(numbers: Sequence[int]) -> list[Action]:
-    """Launches, some thousand a second."""
+    """Launches, some thousand a second; never more than some hundred on the line, however slow the reader."""
     script: list[Action] = []
     for number in numbers:
         script.append(raw(create(number)))
         if number % 20 == 0:
             script.append(Wait(0.005))
+        if number % 200 == 0:
+            script.append(Read())
     return script
 
 
@@ -118,7 +120,7 @@ def test_a_process_killed_under_load_loses_and_doubles_nothing_that_had_arrived(
         with stream.started(feed, database_url) as process:
             wait_until(lambda: feed.is_over and signature(11_999) in column(engine, "token_launches", "signature"), stream.said)
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
     stored = [str(value) for value in column(engine, "token_launches", "signature")]
     assert len(stored) == len(set(stored))
     assert arrived <= set(stored)
@@ -135,24 +137,27 @@ def test_frames_wait_on_disk_while_the_database_is_away_and_survive_a_kill_meanw
     stream: Stream, engine: sa.Engine, database_url: str
 ) -> None:
     frames = list(range(9_000))
-    script = [*paced(frames[:3_000]), Wait(0.5), *paced(frames[3_000:6_000]), Wait(AWAY_SECONDS), *paced(frames[6_000:])]
+    away, killed = Gate(), Gate()
+    script = [*paced(frames[:3_000]), away, *paced(frames[3_000:6_000]), killed, *paced(frames[6_000:])]
     with closable(database_url) as proxy, feeding(script) as feed:
         with stream.started(feed, proxy.url) as process:
             wait_until(lambda: count(engine, "token_launches") > 1_000, stream.said)
             proxy.close()
-            wait_until(lambda: feed.told > 6_050 and len(stream.spooled()) > 2_000, stream.said)
-            time.sleep(AWAY_SECONDS / 2)
+            away.open()
+            last = signature(5_999)
+            wait_until(lambda: feed.told == script.index(killed) and last in stream.spooled(), stream.said)
             before_kill = {str(value) for value in column(engine, "token_launches", "signature")} | set(stream.spooled())
             assert before_kill >= set(signatures(frames[:6_000])), "all that was sent had arrived"
             process.kill()
             process.wait()
         # Started again while the database is still away.
+        killed.open()
         with stream.started(feed, proxy.url) as process:
             wait_until(lambda: feed.is_over and signature(8_999) in stream.spooled(), stream.said)
             proxy.open()
             wait_until(lambda: count(engine, "token_launches") >= 9_000, stream.said)
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
     assert column(engine, "token_launches", "signature") == signatures(frames)
     assert stream.spooled() == []
     said = stream.said()
@@ -165,12 +170,15 @@ def test_frames_wait_on_disk_while_the_database_is_away_and_survive_a_kill_meanw
 def test_a_stop_is_exit_code_0_and_leaves_on_disk_what_the_database_does_not_take(
     stream: Stream, engine: sa.Engine, database_url: str
 ) -> None:
-    with closable(database_url) as proxy, feeding(paced(range(1_000))) as feed, stream.started(feed, proxy.url) as process:
+    away = Gate()
+    script = [*paced(range(500)), away, *paced(range(500, 1_000))]
+    with closable(database_url) as proxy, feeding(script) as feed, stream.started(feed, proxy.url) as process:
         wait_until(lambda: count(engine, "token_launches") >= 300, stream.said)
         proxy.close()
-        wait_until(lambda: feed.is_over and bool(stream.spooled()), stream.said)
+        away.open()
+        wait_until(lambda: feed.is_over and signature(999) in stream.spooled(), stream.said)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     stored = {str(value) for value in column(engine, "token_launches", "signature")}
     assert stored | set(stream.spooled()) == set(signatures(range(1_000)))
     assert "wait in" in stream.said()

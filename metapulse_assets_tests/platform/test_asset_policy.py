@@ -1,5 +1,6 @@
 """What all assets have in common: the days they are made of, what a run does with each, and what people see of a table."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -113,3 +114,26 @@ def test_only_assets_of_days_have_partitions_and_are_backfilled_in_one_run() -> 
     assert plain.partitions_def is None
     assert plain.backfill_policy is None
     assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+@pytest.mark.parametrize("monitoring", [True, False])
+def test_timings_are_in_the_metadata_if_they_are_asked_for(monitoring: bool) -> None:
+    settings = load_settings(enable_performance_monitoring=monitoring)
+
+    @table_asset(readings, group="market", partitioned=False)
+    def timed(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+        deadline = time.perf_counter() + 0.02
+        while time.perf_counter() < deadline:
+            pass
+        return dg.MaterializeResult(metadata={"rows": 3})
+
+    job = dg.Definitions(assets=[timed], resources={"platform": Platform(settings, lambda: NOW)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance)
+    [event] = done.get_asset_materialization_events()
+    found: dict[str, Any] = {name: entry.value for name, entry in event.materialization.metadata.items()}
+    assert found["rows"] == 3
+    assert {"seconds", "processor seconds"} & found.keys() == ({"seconds", "processor seconds"} if monitoring else set())
+    if monitoring:
+        assert found["seconds"] >= 0.02
+        assert found["processor seconds"] > 0

@@ -30,7 +30,8 @@ from metapulse_assets.platform.database import (
     upgrade,
     with_database,
 )
-from metapulse_assets.platform.settings import Mode, Settings, load_settings
+from metapulse_assets.platform.settings import Settings, load_settings
+from metapulse_assets.platform.vendor_settings import Mode
 
 # Every module of tables, whether or not the migrations know of it.
 for module in pkgutil.walk_packages(metapulse_assets.__path__, "metapulse_assets."):

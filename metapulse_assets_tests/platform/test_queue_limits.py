@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.work_queue import pausing
+from metapulse_assets.platform.work_queue.cpu_limit import CpuLimit
 from metapulse_assets.platform.work_queue.enqueueing import NewJob, enqueue_many
 from metapulse_assets.platform.work_queue.worker import SIGN_OF_LIFE
 from metapulse_assets_tests.platform.queue_jobs import EFFECTS, LIMIT
@@ -154,3 +155,40 @@ def test_a_worker_that_loses_the_database_ends_with_an_error_and_its_job_is_done
     change(engine, "UPDATE pgqueuer.pgqueuer SET heartbeat = now() - interval '1 hour'")
     work(settings, "t-slow")
     assert [row.status for row in attempts(engine, job_id)] == ["lost", "completed"]
+
+
+def test_nothing_is_begun_while_the_processors_are_too_busy(
+    engine: sa.Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[float] = []
+
+    def busy(_: float | None) -> float:
+        looks.append(99.0 if len(looks) < 4 else 10.0)
+        if looks[-1] > 50 and len(looks) > 1:
+            # Nothing was claimed since the look before, which found them busy already.
+            claimed.append(fetch(engine, "SELECT count(*) FROM job_attempts")[0][0])
+        return looks[-1]
+
+    claimed: list[int] = []
+    monkeypatch.setattr("psutil.cpu_percent", busy)
+
+    class Late(CpuLimit):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.is_exceeded = True
+
+    monkeypatch.setattr("metapulse_assets.platform.work_queue.worker.CpuLimit", Late)
+    with engine.begin() as connection:
+        enqueue_many(connection, [NewJob("t-noop", {})] * 5)
+    with caplog.at_level("INFO", "metapulse.worker"):
+        work(settings, "t-noop", cpu_limit=50.0, lease_seconds=0.15)
+    assert claimed == [0, 0, 0]
+    assert fetch(engine, "SELECT status, count(*) FROM job_attempts GROUP BY 1") == [("completed", 5)]
+    assert "free enough again" in caplog.text
+
+
+def test_without_a_limit_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.cpu_percent", lambda _: pytest.fail("measured"))
+    limit = CpuLimit(None)
+    limit.look()
+    assert not limit.is_exceeded

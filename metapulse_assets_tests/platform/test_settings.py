@@ -12,17 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from metapulse_assets.platform.settings import (
-    LIVE_DEXSCREENER_URL,
-    LIVE_GECKOTERMINAL_URL,
-    STRICTLY_REQUIRED,
-    Mode,
-    Settings,
-    SettingsError,
-    is_loopback,
-    load_settings,
-    variables_of,
-)
+from metapulse_assets.platform.settings import STRICTLY_REQUIRED, Settings, SettingsError, load_settings, variables_of
+from metapulse_assets.platform.vendor_settings import LIVE_DEXSCREENER_URL, LIVE_GECKOTERMINAL_URL, Mode, is_loopback
 
 # Every name that the services of the family document: field, text in the environment, what it means.
 SEED_NAMES: dict[str, tuple[str, str, object]] = {

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from metapulse_assets.market.tables import tokens, tracked_tokens
 from metapulse_assets.platform.day_partitions import day_bounds, ensure_days
 from metapulse_assets.platform.runtime import Platform
-from metapulse_assets.platform.settings import Mode, Settings
+from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.table_checks import Finding
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, running
 from metapulse_assets.social import pass_store, post_assets, post_checks, post_store
 from metapulse_assets.social.post_tables import social_posts

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapulse_assets.platform.settings import Mode, load_settings
+from metapulse_assets.platform.settings import load_settings
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.social.budget import (
     HEAD_START,
     SANDBOX_USD_PER_DAY,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from metapulse_assets.platform.settings import Mode, load_settings
+from metapulse_assets.platform.settings import load_settings
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.vendors.gemini import Gemini, off_reason, read_content, seconds_to_renewal
 from metapulse_assets.vendors.model_replies import Question, Reply
 from metapulse_assets_tests.vendors.model_server import Given, ModelServer, given_of, recorded_exchanges, serving

@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from metapulse_assets.platform.raw_payloads import RawPayload
-from metapulse_assets.platform.settings import Mode, load_settings
+from metapulse_assets.platform.settings import load_settings
 from metapulse_assets.platform.vendor_client import Exchange
+from metapulse_assets.platform.vendor_settings import Mode
 from metapulse_assets.vendors.groq import Groq, off_reason, read_completion, wait_asked
 from metapulse_assets.vendors.model_replies import Question, Reply, seconds_of
 from metapulse_assets_tests.vendors.model_server import Given, ModelServer, given_of, recorded_exchanges, serving

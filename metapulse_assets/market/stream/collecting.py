@@ -17,7 +17,7 @@ from metapulse_assets.market.stream.spool import Spool
 from metapulse_assets.market.stream.status import StreamStatus
 from metapulse_assets.platform.clock import Clock
 from metapulse_assets.platform.redaction import redact, redact_url
-from metapulse_assets.platform.settings import is_loopback
+from metapulse_assets.platform.vendor_settings import is_loopback
 from metapulse_assets.vendors.pumpportal import subscriptions, trade_messages
 
 # Own choice: the vendor bans clients that press it, so one that is down for long is asked once a minute.

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from metapulse_assets.market.stream.spool import Spool
 from metapulse_assets.market.stream.status import StreamStatus
 from metapulse_assets.market.stream.writing import BatchWriter, Written
+from metapulse_assets.platform.json_logs import known_secrets
 from metapulse_assets.platform.redaction import redact
 from metapulse_assets.vendors.pumpportal import Notice
 
@@ -109,7 +110,8 @@ class Drain:
         if not self._is_away:
             self._is_away = True
             lines = str(error).strip().splitlines() or [""]
-            self.say(redact(f"database: {type(error).__name__}: {lines[0]}; frames are kept on disk until it is back"))
+            text = f"database: {type(error).__name__}: {lines[0]}; frames are kept on disk until it is back"
+            self.say(redact(text, known_secrets()))
 
 
 def is_bad_data(error: Exception) -> bool:

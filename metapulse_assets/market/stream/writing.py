@@ -5,6 +5,7 @@ stored already, because a process died between its commit and the removal of its
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from metapulse_assets.platform.bulk import driver
 from metapulse_assets.platform.clock import Clock
 from metapulse_assets.platform.day_partitions import ensure_days
 from metapulse_assets.platform.dead_letters import store_dead_letters
+from metapulse_assets.platform.metric_totals import Tally
 from metapulse_assets.platform.progress import set_progress
 from metapulse_assets.platform.raw_payloads import RawPayload, store_payloads
 from metapulse_assets.platform.tables import raw_payloads
@@ -30,6 +32,10 @@ from metapulse_assets.vendors.pumpportal import VENDOR, Notice
 # A WebSocket begins with this HTTP status.
 SWITCHING_PROTOCOLS = 101
 HEARD_MARK = "stream:pumpportal"
+# Totals since the beginning: frames, rows by table, and seconds from a frame to its row.
+FRAMES_METRIC, ROWS_METRIC, LAG_METRIC = "stream_frames", "stream_rows", "stream_lag_seconds"
+# So often they are stored; a process that is killed takes that much with it.
+TOTALS_SECONDS = 5.0
 _DAY = timedelta(days=1)
 _EPOCH_PLUS = "timestamptz 'epoch' + staged.received_us * interval '1 microsecond'"
 _STAGED_TYPES = {"received_us": "bigint", "is_mayhem": "boolean"}
@@ -62,6 +68,8 @@ class BatchWriter:
         self._connection: sa.Connection | None = None
         self._days: set[date] = set()
         self._alone = threading.Lock()
+        self._tally = Tally()
+        self._tally_at = 0.0
 
     def write(self, segment: Path) -> Written:
         """Write a segment's frames. Raises what the database raises, and has then written nothing."""
@@ -74,14 +82,38 @@ class BatchWriter:
         payload = RawPayload(VENDOR, self._url, SWITCHING_PROTOCOLS, batch.received_at, body)
         with self._transaction() as connection:
             written = self._write(connection, batch, payload)
+            tells = self._tell_totals(connection)
+        if tells:
+            self._tally.clear()
         committed_us = microseconds_of(self._clock())
         written.lags = [(committed_us - arrival) / 1e6 for arrival in written.arrivals_us]
+        self._count(written)
         return written
 
     def beat(self) -> None:
         """Note that the feed is being listened to, though nothing may have come."""
         with self._transaction() as connection:
             set_progress(connection, HEARD_MARK, self._clock())
+            tells = self._tell_totals(connection)
+        if tells:
+            self._tally.clear()
+
+    def _count(self, written: Written) -> None:
+        if written.was_stored:
+            return
+        self._tally.count(FRAMES_METRIC, written.frames)
+        for (table, _), count in written.rows.items():
+            self._tally.count(ROWS_METRIC, count, table=table)
+        for lag in written.lags:
+            self._tally.observe(LAG_METRIC, lag)
+
+    def _tell_totals(self, connection: sa.Connection) -> bool:
+        """Add what was counted since the last time to the totals; whether it was time."""
+        if time.monotonic() < self._tally_at:
+            return False
+        self._tally_at = time.monotonic() + TOTALS_SECONDS
+        self._tally.store(connection)
+        return True
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

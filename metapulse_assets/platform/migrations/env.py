@@ -13,6 +13,7 @@ import metapulse_assets.outcomes.tables
 import metapulse_assets.platform.queue_tables
 import metapulse_assets.platform.tables
 import metapulse_assets.risk.tables
+import metapulse_assets.service.tables
 import metapulse_assets.signals.tables
 import metapulse_assets.social.post_tables
 import metapulse_assets.social.tables  # noqa: F401 - each registers its tables

@@ -96,12 +96,20 @@ class Claimer:
             "types": [row["entrypoint"] for row in rows],
             "attempts": [row["attempts"] + 1 for row in rows],
             "worker": self._worker_name,
+            "unique_ids": [_unique_id(row) for row in rows],
+            "created": [row["created"] for row in rows],
         }
         await connection.execute(_BEGIN, values)
         losses: dict[int, int] = {}
         if lost:
             losses = dict(await (await connection.execute(_COUNT_LOST, {"ids": [row[0] for row in lost]})).fetchall())
         return [_claimed(row, losses.get(row["id"], 0)) for row in rows]
+
+
+def _unique_id(row: dict[str, Any]) -> str | None:
+    """What the caller calls the job: the queue has it behind the queue's name."""
+    key: str | None = row["dedupe_key"]
+    return None if key is None else key.removeprefix(f"{row['entrypoint']}:")
 
 
 def _claimed(row: dict[str, Any], lost: int) -> Claimed:
@@ -129,8 +137,9 @@ UPDATE job_attempts SET status = 'lost', ended_at = clock_timestamp(),
 WHERE job_id = ANY(%(ids)s) AND status = 'active' RETURNING job_id
 """
 _BEGIN = """
-INSERT INTO job_attempts (job_id, job_type, attempt, status, started_at, worker)
-SELECT job_id, job_type, attempt, 'active', clock_timestamp(), %(worker)s
-FROM unnest(%(ids)s::bigint[], %(types)s::text[], %(attempts)s::integer[]) AS claimed (job_id, job_type, attempt)
+INSERT INTO job_attempts (job_id, job_type, attempt, status, started_at, worker, unique_id, created_at)
+SELECT job_id, job_type, attempt, 'active', clock_timestamp(), %(worker)s, unique_id, created_at
+FROM unnest(%(ids)s::bigint[], %(types)s::text[], %(attempts)s::integer[], %(unique_ids)s::text[], %(created)s::timestamptz[])
+    AS claimed (job_id, job_type, attempt, unique_id, created_at)
 """
 _COUNT_LOST = "SELECT job_id, count(*) FROM job_attempts WHERE job_id = ANY(%(ids)s) AND status = 'lost' GROUP BY job_id"

@@ -181,7 +181,7 @@ _FIND_BY_KEY = f"SELECT dedupe_key, id FROM {QUEUE_TABLE} WHERE dedupe_key = ANY
 
 _CANCEL = f"""
 WITH gone AS (
-    DELETE FROM {QUEUE_TABLE} WHERE id = %(job_id)s RETURNING id, entrypoint, priority, attempts, status
+    DELETE FROM {QUEUE_TABLE} WHERE id = %(job_id)s RETURNING id, entrypoint, priority, attempts, status, dedupe_key, created
 ), logged AS (
     INSERT INTO {LOG_TABLE} (job_id, status, entrypoint, priority) SELECT id, 'canceled', entrypoint, priority FROM gone
 ), ended AS (
@@ -189,8 +189,10 @@ WITH gone AS (
         duration_seconds = extract(epoch FROM clock_timestamp() - a.started_at), error = 'canceled'
     FROM gone WHERE a.job_id = gone.id AND a.status = 'active' RETURNING a.job_id
 ), never_begun AS (
-    INSERT INTO job_attempts (job_id, job_type, attempt, status, started_at, ended_at, duration_seconds, error, worker)
-    SELECT id, entrypoint, attempts + 1, 'canceled', clock_timestamp(), clock_timestamp(), 0, 'canceled', ''
+    INSERT INTO job_attempts (job_id, job_type, attempt, status, started_at, ended_at, duration_seconds, error, worker,
+        unique_id, created_at)
+    SELECT id, entrypoint, attempts + 1, 'canceled', clock_timestamp(), clock_timestamp(), 0, 'canceled', '',
+        substr(dedupe_key, length(entrypoint) + 2), created
     FROM gone WHERE status = 'queued'
 )
 SELECT id, pg_notify('{CHANNEL}', json_build_object('channel', '{CHANNEL}', 'sent_at', now(),

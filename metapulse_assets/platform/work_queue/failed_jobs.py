@@ -15,6 +15,10 @@ class FailedJobError(Exception):
     """There is no such dead letter, or it was put in again before."""
 
 
+class NoFailedJobError(FailedJobError):
+    """There is no such dead letter."""
+
+
 @dataclass(frozen=True)
 class FailedJob:
     """A dead letter. `retried_as`: number of the job that it became, None while it waits for somebody's decision."""
@@ -62,7 +66,7 @@ def retry_all(connection: Connection, queue: str | None = None) -> list[int]:
 def drop(connection: Connection, failed_id: int) -> None:
     """Delete a dead letter for good; raises `FailedJobError` if there is none."""
     if not execute(connection, "DELETE FROM failed_jobs WHERE id = %(id)s RETURNING id", {"id": failed_id}):
-        raise FailedJobError(f"there is no dead letter {failed_id}")
+        raise NoFailedJobError(f"there is no dead letter {failed_id}")
 
 
 def drop_all(connection: Connection, queue: str | None = None) -> int:
@@ -76,7 +80,7 @@ def _open(connection: Connection, ids: Sequence[int]) -> list[FailedJob]:
     found = {row[0]: FailedJob(*row) for row in execute(connection, sql, {"ids": list(ids)})}
     for wanted in ids:
         if wanted not in found:
-            raise FailedJobError(f"there is no dead letter {wanted}")
+            raise NoFailedJobError(f"there is no dead letter {wanted}")
         if found[wanted].retried_at is not None:
             raise FailedJobError(f"dead letter {wanted} was put in again as job {found[wanted].retried_as}")
     return [found[wanted] for wanted in ids]

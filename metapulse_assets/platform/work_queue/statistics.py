@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from metapulse_assets.platform.work_queue.enqueueing import Connection, execute
 from metapulse_assets.platform.work_queue.pausing import ALL
 from metapulse_assets.platform.work_queue.pgqueuer_schema import QUEUE_TABLE
+
+if TYPE_CHECKING:
+    import psycopg
 
 State = Literal["waiting", "active", "completed", "failed", "delayed", "paused", "canceled"]
 
@@ -27,11 +30,6 @@ class QueueCounts:
     delayed: int = 0
     paused: int = 0
     is_paused: bool = False
-
-    def line(self) -> str:
-        """The counts for a log."""
-        names = ("waiting", "active", "completed", "failed", "delayed", "paused")
-        return f"{self.queue}: " + ", ".join(f"{name.capitalize()} {getattr(self, name)}" for name in names)
 
     def as_json(self) -> dict[str, Any]:
         """The counts for programs."""
@@ -58,7 +56,7 @@ def count_jobs(connection: Connection, queues: Iterable[str] = ()) -> list[Queue
     """Counts of these queues and of every other that has jobs, by name."""
     counts: dict[str, dict[str, int]] = {queue: {} for queue in queues}
     paused: set[str] = set()
-    for queue, state, number in execute(connection, _COUNTS, {}):
+    for queue, state, number in execute(connection, COUNTS, {}):
         if state == "is_paused":
             paused.add(queue)
         else:
@@ -68,10 +66,22 @@ def count_jobs(connection: Connection, queues: Iterable[str] = ()) -> list[Queue
     return [QueueCounts(queue, **counts[queue], is_paused=bool({queue, ALL} & paused)) for queue in sorted(counts)]
 
 
+def waiting_since(connection: Connection) -> dict[str, float]:
+    """Seconds that the oldest waiting job of each queue has been due; queues that are paused or have none are left out."""
+    return {queue: float(seconds) for queue, seconds in execute(connection, WAITING_SINCE, {})}
+
+
 def state_of(connection: Connection, job_id: int) -> State | None:
     """The state of a job; None for one that never was, or that the clean-up forgot."""
     rows = execute(connection, _STATE, {"job_id": job_id})
     state: State | None = rows[0][0] if rows else None
+    return state
+
+
+async def state_of_async(connection: "psycopg.AsyncConnection[Any]", job_id: int) -> State | None:
+    """`state_of` on an asynchronous connection."""
+    row = await (await connection.execute(_STATE.encode(), {"job_id": job_id})).fetchone()
+    state: State | None = row[0] if row else None
     return state
 
 
@@ -91,7 +101,7 @@ CASE WHEN status = 'picked' THEN 'active'
     WHEN EXISTS (SELECT FROM paused_queues WHERE queue IN (entrypoint, '{ALL}')) THEN 'paused'
     ELSE 'waiting' END
 """
-_COUNTS = f"""
+COUNTS = f"""
 SELECT entrypoint, {_OPEN_STATE} AS state, count(*) FROM {QUEUE_TABLE} WHERE status IN ('queued', 'picked') GROUP BY 1, 2
 UNION ALL
 SELECT job_type, status, count(*) FROM job_attempts WHERE status = 'completed' AND ended_at IS NOT NULL GROUP BY 1, 2
@@ -99,6 +109,12 @@ UNION ALL
 SELECT job_type, 'failed', count(*) FROM failed_jobs WHERE retried_at IS NULL GROUP BY 1
 UNION ALL
 SELECT queue, 'is_paused', 1 FROM paused_queues
+"""  # noqa: S608
+WAITING_SINCE = f"""
+SELECT entrypoint, extract(epoch FROM now() - min(execute_after)) FROM {QUEUE_TABLE}
+WHERE status = 'queued' AND execute_after <= now() AND NOT EXISTS (
+    SELECT FROM paused_queues WHERE queue IN (entrypoint, '{ALL}')
+) GROUP BY 1
 """  # noqa: S608
 _STATE = f"""
 SELECT state FROM (

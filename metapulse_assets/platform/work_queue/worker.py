@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from metapulse_assets.platform.database import libpq_url
 from metapulse_assets.platform.runtime import Platform
+from metapulse_assets.platform.statsd import Statsd
 from metapulse_assets.platform.work_queue.attempt import Means, run_attempt
 from metapulse_assets.platform.work_queue.claiming import Claimed, Claimer
+from metapulse_assets.platform.work_queue.cpu_limit import CpuLimit
 from metapulse_assets.platform.work_queue.job import Job, current_job
+from metapulse_assets.platform.work_queue.living import SIGN_SECONDS, announce, show_life, take_leave
 from metapulse_assets.platform.work_queue.logs import LOGGER
 from metapulse_assets.platform.work_queue.pgqueuer_schema import CHANNEL, QUEUE_TABLE
 from metapulse_assets.platform.work_queue.registry import Handler
@@ -33,19 +37,24 @@ POLL_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.1
 # Signs of life within a lease, so that two may fail.
 BEATS = 3
+# What is sent to METAPULSE_STATSD_ADDRESS, and how an attempt's ending is called there; a released one was not processed.
+PROCESSED_METRIC = "worker.job.processed"
+PROCESSED_STATUS = {"completed": "success", "failed": "failed", "retried": "retried"}
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
     """`concurrency`: jobs at once in this process. `max_jobs`: then it ends; None: never. Times in seconds.
 
-    `stop_seconds`: what running jobs get after a stop was asked for; then they are interrupted and wait again.
+    `stop_seconds`: what running jobs get after a stop was asked for; then they are interrupted and wait again. `cpu_limit`:
+    percent of all processors; while they are busier, nothing is begun; None: no limit.
     """
 
     concurrency: int = 10
     max_jobs: int | None = None
     lease_seconds: float = 30.0
     stop_seconds: float = 25.0
+    cpu_limit: float | None = None
 
 
 # A row that somebody holds is being settled: waiting for it could end in a deadlock, and it needs no sign of life.
@@ -101,14 +110,17 @@ class Worker:
         self._wake = asyncio.Event()
         self._running: dict[int, _Running] = {}
         self._outcomes: list[Outcome] = []
-        self._unsettled: set[int] = set()
+        self._unsettled: set[tuple[int, int]] = set()
         self._outcome_ready = asyncio.Event()
         self._pool: AsyncConnectionPool | None = None
+        self._cpu = CpuLimit(self.options.cpu_limit)
+        address = self.platform.settings.statsd_address
+        self._statsd = Statsd(address) if address else None
         threads = min(self.options.concurrency, self.platform.settings.database_pool_max)
         self._threads = JobThreads(threads)
         limits = {name: handler.policy.concurrency for name, handler in self.handlers.items()}
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        self._claimer = Claimer(self.worker_id, name, limits, timedelta(seconds=self.options.lease_seconds))
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._claimer = Claimer(self.worker_id, self._name, limits, timedelta(seconds=self.options.lease_seconds))
 
     def stop(self) -> None:
         """Claim nothing more; `run` returns when the running jobs have ended."""
@@ -125,6 +137,7 @@ class Worker:
                 for _ in range(4)
             ]
             await settling.execute(GROUP_SETTING)
+            await announce(beating, self.worker_id, self._name, sorted(self.handlers), self.options.concurrency)
             await listening.execute(f"LISTEN {CHANNEL}".encode())
             helpers = [
                 asyncio.create_task(work) for work in (self._listen(listening), self._settle_all(settling), self._beat(beating))
@@ -134,6 +147,7 @@ class Worker:
                 await _first_end(claims, *helpers)
                 await self._let_end()
                 await _first_end(asyncio.create_task(self._all_settled()), *helpers)
+                await take_leave(settling, self.worker_id)
             finally:
                 for task in (claims, *helpers, *(running.task for running in self._running.values())):
                     task.cancel()
@@ -153,7 +167,7 @@ class Worker:
             free = self.options.concurrency - len(self._running)
             wanted = free if left is None else min(free, left)
             pause = POLL_SECONDS
-            if wanted > 0 and not self._stopping.is_set():
+            if wanted > 0 and not self._stopping.is_set() and not self._cpu.is_exceeded:
                 claimed = await self._claimer.claim(connection, wanted)
                 for job in claimed:
                     self._begin(job)
@@ -167,7 +181,8 @@ class Worker:
                 await asyncio.wait_for(self._wake.wait(), pause)
 
     def _begin(self, claimed: Claimed) -> None:
-        if claimed.job_id in self._running or claimed.job_id in self._unsettled:
+        # A retried job may be had again before we know that its last attempt was settled: that is another attempt.
+        if claimed.job_id in self._running or (claimed.job_id, claimed.attempt) in self._unsettled:
             # Our own sign of life came late and we took it from ourselves: the attempt under way goes on in its place.
             return
         self.taken += 1
@@ -184,6 +199,7 @@ class Worker:
             outcome = await run_attempt(self.handlers[claimed.queue], job, claimed, self._means)
             if outcome is None:
                 LOGGER.info("completed")
+                self._tell_statsd(claimed.queue, "completed")
             else:
                 self._report(outcome)
         except LeaseLost:
@@ -207,7 +223,7 @@ class Worker:
         elif outcome.ending == "failed":
             LOGGER.error("failed for good after attempt %d: %s", outcome.job.attempt, outcome.error)
         self._outcomes.append(outcome)
-        self._unsettled.add(outcome.job.job_id)
+        self._unsettled.add((outcome.job.job_id, outcome.job.attempt))
         self._outcome_ready.set()
 
     async def _settle_all(self, connection: "psycopg.AsyncConnection[Any]") -> None:
@@ -220,14 +236,20 @@ class Worker:
                 continue
             settled = await settle_group(connection, self.worker_id, group)
             for outcome in group:
-                self._unsettled.discard(outcome.job.job_id)
-                if outcome.job.job_id not in settled:
+                self._unsettled.discard((outcome.job.job_id, outcome.job.attempt))
+                if outcome.job.job_id in settled:
+                    self._tell_statsd(outcome.job.queue, outcome.ending)
+                else:
                     LOGGER.warning(
                         "%s #%d was taken from this worker or canceled meanwhile: what came of it here is not recorded",
                         outcome.job.queue,
                         outcome.job.job_id,
                     )
             self._wake.set()
+
+    def _tell_statsd(self, queue: str, ending: str) -> None:
+        if self._statsd is not None and ending in PROCESSED_STATUS:
+            self._statsd.count(PROCESSED_METRIC, {"type": queue, "status": PROCESSED_STATUS[ending]})
 
     async def _all_settled(self) -> None:
         while self._unsettled:
@@ -249,11 +271,16 @@ class Worker:
                 running.task.cancel()
 
     async def _beat(self, connection: "psycopg.AsyncConnection[Any]") -> None:
-        """Signs of life for what this worker holds."""
+        """Signs of life for what this worker holds, and of itself."""
+        next_sign = time.monotonic() + SIGN_SECONDS
         while True:
             await asyncio.sleep(min(self.options.lease_seconds / BEATS, 1.0))
             self.on_beat()
-            held = [*self._running, *self._unsettled]
+            self._cpu.look()
+            if time.monotonic() >= next_sign:
+                next_sign = time.monotonic() + SIGN_SECONDS
+                await show_life(connection, self.worker_id)
+            held = [*self._running, *(job_id for job_id, _ in self._unsettled)]
             if held:
                 await connection.execute(SIGN_OF_LIFE.encode(), {"ids": held, "worker": self.worker_id})
 
@@ -295,6 +322,8 @@ class Worker:
 
     async def _close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._statsd is not None:
+            await asyncio.to_thread(self._statsd.close)
         if self._pool is not None:
             await self._pool.close(timeout=1.0)
 

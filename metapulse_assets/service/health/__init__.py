@@ -1,0 +1,1 @@
+"""How MetaPulse is at this moment, part by part."""
