@@ -8,7 +8,7 @@ import dagster as dg
 import sqlalchemy as sa
 from pydantic import Field
 
-from metapulse_assets.market import candle_store, history, tables, token_store
+from metapulse_assets.market import candle_store, history, tables, token_store, trade_candle_store
 from metapulse_assets.market.collection import Collected, collect
 from metapulse_assets.market.discovery import TokenKey
 from metapulse_assets.market.snapshots import Snapshot, metric_columns
@@ -152,12 +152,17 @@ class CandlesConfig(dg.Config):
 
 
 @table_asset(
-    tables.candles, group=GROUP, deps=["token_metrics"], kinds={"geckoterminal"}, pool="geckoterminal", asks_vendor=True
+    tables.candles,
+    group=GROUP,
+    deps=["token_metrics", "token_trades", "token_launches"],
+    kinds={"geckoterminal"},
+    pool="geckoterminal",
+    asks_vendor=True,
 )
 def candles(
     context: dg.AssetExecutionContext, config: CandlesConfig, platform: dg.ResourceParam[Platform]
 ) -> dg.MaterializeResult[None]:
-    """Make candles of snapshots, roll them up, and ask a vendor for the history of tokens that have none."""
+    """Make candles of trades and snapshots, roll them up, and ask a vendor for the history of tokens that have none."""
     budget = platform.settings.history_budget if config.history_requests is None else config.history_requests
     with platform.engine.begin() as connection:
         now = platform.now()
@@ -184,6 +189,8 @@ def candles(
         now = platform.now()
         store_dead_letters(connection, imported.refused, now, context.run.run_id)
         if is_tick(context, platform):
+            # Before the snapshots: who is there first stays, and trades say more.
+            counts["5m from trades"] = trade_candle_store.build_from_trades(connection, now)
             counts["5m from snapshots"] = candle_store.build_from_snapshots(connection, now)
             for name in ("1h", "1d"):
                 counts[f"{name} rolled up"] = candle_store.roll_up_closed(connection, TIMEFRAMES[name], now)

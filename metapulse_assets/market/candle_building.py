@@ -15,6 +15,11 @@ def candle_of_snapshot(observed_at: Array) -> Array:
     return _floor(observed_at - CLOSE_GRACE, FIVE_MINUTES)
 
 
+def candle_starts(moments: Array) -> Array:
+    """Start of the 5-minute candle that each moment lies in."""
+    return _floor(moments, FIVE_MINUTES)
+
+
 def candles_from_snapshots(snapshots: Columns, previous: Columns, available_at: np.datetime64) -> Columns:
     """5-minute candles from snapshots, usable from the moment they are made on.
 
@@ -25,7 +30,7 @@ def candles_from_snapshots(snapshots: Columns, previous: Columns, available_at: 
     order = np.lexsort((snapshots["observed_at"], snapshots["token_id"]))
     rows = {name: values[order] for name, values in snapshots.items()}
     opened_at = candle_of_snapshot(rows["observed_at"])
-    starts, ends = _groups(rows["token_id"], opened_at)
+    starts, ends = runs_of_candles(rows["token_id"], opened_at)
     if not len(starts):
         return _empty()
     last = ends - 1
@@ -57,7 +62,7 @@ def roll_up(finer: Columns, interval: np.timedelta64, available_at: np.datetime6
     order = np.lexsort((finer["opened_at"], finer["token_id"]))
     rows = {name: values[order] for name, values in finer.items()}
     opened_at = _floor(rows["opened_at"], interval.astype("timedelta64[us]"))
-    starts, ends = _groups(rows["token_id"], opened_at)
+    starts, ends = runs_of_candles(rows["token_id"], opened_at)
     if not len(starts):
         return _empty()
     known = ~np.isnan(rows["volume_usd"])
@@ -100,7 +105,7 @@ def _pair_key(token_id: Array, opened_at: Array) -> Array:
     return token_id.astype(np.int64) * (1 << 32) + minutes
 
 
-def _groups(token_id: Array, opened_at: Array) -> tuple[Array, Array]:
+def runs_of_candles(token_id: Array, opened_at: Array) -> tuple[Array, Array]:
     """Starts and ends of the runs of equal (token, candle) in sorted rows."""
     if not len(token_id):
         return np.empty(0, np.intp), np.empty(0, np.intp)

@@ -79,10 +79,7 @@ def build_from_snapshots(connection: sa.Connection, as_of: datetime) -> int:
     of `CLOSE_GRACE` were in. Who has a candle there keeps it.
     """
     timeframe = TIMEFRAMES["5m"]
-    end = timeframe.floor(as_of)
-    oldest = timeframe.floor(as_of - OLDEST_SNAPSHOTS)
-    made_until = progress_of(connection, made_until_mark("5m"))
-    start = oldest if made_until is None else max(made_until - timeframe.interval, oldest)
+    start, end = closed_since(connection, as_of)
     if start >= end:
         return 0
     snapshots = _snapshots(connection, start, end, as_of)
@@ -93,8 +90,16 @@ def build_from_snapshots(connection: sa.Connection, as_of: datetime) -> int:
         built = candles_from_snapshots({k: v[slot_of == slot] for k, v in snapshots.items()}, previous, to_datetime64(as_of))
         stored += insert_candles(connection, "5m", built, "snapshots", as_of)
         previous = {name: np.concatenate((previous[name], built[name])) for name in ("token_id", "opened_at", "close")}
-    set_progress(connection, made_until_mark("5m"), max(end, made_until or end))
+    set_progress(connection, made_until_mark("5m"), max(end, progress_of(connection, made_until_mark("5m")) or end))
     return stored
+
+
+def closed_since(connection: sa.Connection, as_of: datetime) -> tuple[datetime, datetime]:
+    """From when to when 5-minute candles have closed since some were last made of snapshots, the newest of them included."""
+    timeframe = TIMEFRAMES["5m"]
+    oldest = timeframe.floor(as_of - OLDEST_SNAPSHOTS)
+    made_until = progress_of(connection, made_until_mark("5m"))
+    return (oldest if made_until is None else max(made_until - timeframe.interval, oldest)), timeframe.floor(as_of)
 
 
 def roll_up_closed(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) -> int:

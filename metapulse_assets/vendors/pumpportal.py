@@ -23,10 +23,11 @@ LONGEST_NAME = 1_000
 LARGEST_AMOUNT = 1e18
 SHOWN_CHARACTERS = 200
 
+WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 # A launch that is quoted in one of these is mis-read by the vendor: it names the quote token as the new one.
 QUOTE_MINTS = frozenset(
     {
-        "So11111111111111111111111111111111111111112",  # wrapped SOL
+        WRAPPED_SOL,
         "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",  # USDC
         "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",  # USDT
         "2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo",  # PYUSD

@@ -9,12 +9,15 @@ import sqlalchemy as sa
 
 from metapulse_assets.indicators.chain import anchor_of
 from metapulse_assets.market.candle_building import CLOSE_GRACE
-from metapulse_assets.market.tables import candles, token_metrics
+from metapulse_assets.market.stream_tables import token_trades
+from metapulse_assets.market.tables import candles, token_metrics, tokens
 from metapulse_assets.market.timeframes import TIMEFRAMES
+from metapulse_assets.market.trade_candle_store import SOURCE as TRADES
 from metapulse_assets.platform.day_partitions import utc_day
 from metapulse_assets.proof.lineage.links import Link, differing, missing
-from metapulse_assets.proof.lineage.payloads import payload_link, payload_links
+from metapulse_assets.proof.lineage.payloads import payload_link, payload_links, stored_payloads_link
 from metapulse_assets.risk.tables import risk_assessments
+from metapulse_assets.vendors.pumpportal import CHAIN
 
 FIGURES = ("open", "high", "low", "close", "volume_usd")
 
@@ -48,6 +51,8 @@ def candle_chain_link(
     link.parts += payload_links(connection, ids)
     if timeframe == "5m" and any(row.source == "snapshots" for row in rows):
         link.parts += _snapshot_payloads(connection, token_id, start, opened_at, available_at)
+    if timeframe == "5m" and any(row.source == TRADES for row in rows):
+        link.parts.append(stored_payloads_link(connection, "of trades", _trade_payloads(token_id, start, opened_at)))
     return link
 
 
@@ -64,6 +69,10 @@ def candle_link(connection: sa.Connection, token_id: int, timeframe: str, opened
     link = Link("candle", key, values)
     if row.payload_id is not None:
         link.parts.append(payload_link(connection, row.payload_id))
+    elif row.source == TRADES:
+        link.parts += payload_links(connection, connection.execute(_trade_payloads(token_id, opened_at, opened_at)).scalars())
+        if not link.parts:
+            link.broken.append("the trades it was made of are not stored (any more)")
     elif row.source == "snapshots":
         link.parts += _snapshots_of(connection, token_id, opened_at)
         if not link.parts:
@@ -122,6 +131,22 @@ def _snapshots_of(connection: sa.Connection, token_id: int, opened_at: datetime)
         .order_by(m.observed_at)
     ).scalars()
     return [snapshot_link(connection, token_id, moment) for moment in moments.all()]
+
+
+def _trade_payloads(token_id: int, first: datetime, last: datetime) -> sa.Select[int]:
+    """Asks for the payloads of a token's trades from one 5-minute candle to another, priced or not."""
+    t = token_trades.c
+    return (
+        sa.select(t.payload_id)
+        .distinct()
+        .join_from(token_trades, tokens, sa.and_(tokens.c.chain == CHAIN, tokens.c.address == t.mint))
+        .where(
+            tokens.c.token_id == token_id,
+            t.received_on >= utc_day(first),
+            t.received_at >= first,
+            t.received_at < last + TIMEFRAMES["5m"].interval,
+        )
+    )
 
 
 def _snapshot_payloads(

@@ -50,3 +50,17 @@ def payload_links(connection: sa.Connection, payload_ids: Iterable[int | None]) 
         together.broken = [problem for link in rest for problem in link.problems()]
         shown.append(together)
     return shown
+
+
+def stored_payloads_link(connection: sa.Connection, what: str, payload_ids: sa.Select[int]) -> Link:
+    """Payloads that are too many to compute their hashes anew: that each is stored."""
+    wanted = payload_ids.subquery()
+    found = connection.execute(
+        sa.select(sa.func.count().label("all"), sa.func.count(raw_payloads.c.payload_id).label("stored")).select_from(
+            wanted.outerjoin(raw_payloads, raw_payloads.c.payload_id == wanted.c.payload_id)
+        )
+    ).one()
+    link = Link("raw payloads", f"{found.all} {what}", {"stored": found.stored, "checked": "that they are there"})
+    if found.stored < found.all:
+        link.broken.append(f"{found.all - found.stored} are not stored (any more)")
+    return link

@@ -20,6 +20,8 @@ SLOT_SECONDS: Final = 2.5
 _MIGRATED: Final = 1 / 28
 _HOSTILE: Final = 0.03
 _TRADED: Final = 0.5
+_TRADES_OF_FIVE_MINUTES: Final = 300 / SLOT_SECONDS * _TRADED
+_SMALLEST_TRADE: Final = 1e-4
 _CURVE_SOL: Final = 30.0
 _CURVE_TOKENS: Final = 1_073_000_000.0
 _SUPPLY: Final = 1_000_000_000.0
@@ -74,7 +76,9 @@ def _trades(market: Market, slot: int, key: Keys, mints: Collection[str]) -> Ite
         price = float(figures.price_usd[place] / figures.native_usd[place])
         if not np.isfinite(price) or price <= 0:
             continue
-        sol = round(float(0.05 + 3 * draw(own, "size")[0]), 9)
+        # Together they move about what the market's own figures say that five minutes moved.
+        usual = float(figures.volume[place, 0] / figures.native_usd[place]) / _TRADES_OF_FIVE_MINUTES
+        sol = round(max(usual, _SMALLEST_TRADE) * float(0.4 + 1.2 * draw(own, "size")[0]), 9)
         liquidity = float(figures.liquidity_usd[place] / figures.native_usd[place])
         # A market without a liquidity figure is one on the curve.
         pooled = max(liquidity / 2, 1.0) if np.isfinite(liquidity) else _CURVE_SOL
