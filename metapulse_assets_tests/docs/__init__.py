@@ -1,0 +1,1 @@
+"""Tests of the documents: what they name exists, and their examples run."""
