@@ -31,6 +31,8 @@ _STEERING = (
 )
 # What keeps data through a crash of the machine costs half of the time that it takes to clone a database.
 _NOT_NEEDED_HERE = ("fsync", "full_page_writes", "synchronous_commit")
+# Rooms whose tests run whole ticks.
+_LONG = {"pipeline", "benchmarks"}
 _KEPT = {"METAPULSE_RECORDINGS", SESSION_HOME}
 
 
@@ -44,6 +46,23 @@ def pytest_configure(config: pytest.Config) -> None:
         home = Path(os.environ.get("TMPDIR", "/tmp")) / f"metapulse-tests-{uuid.uuid4().hex[:8]}"  # noqa: S108
         os.environ[SESSION_HOME] = str(home)
     os.environ["METAPULSE_HOME"] = os.environ[SESSION_HOME]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal the long tests out to the workers of pytest-xdist, each before its share of the short ones.
+
+    `--dist worksteal` hands out equal runs of the list; left to the end, one long test would keep all but one worker waiting.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    is_long = {item: item.get_closest_marker("slow") is not None or _LONG & set(item.path.parts) != set() for item in items}
+    long, short = [item for item in items if is_long[item]], [item for item in items if not is_long[item]]
+    dealt: list[pytest.Item] = []
+    for worker in range(workers):
+        share = long[worker::workers]
+        room = (len(items) - len(dealt)) // (workers - worker) - len(share)
+        dealt += share + short[:room]
+        short = short[room:]
+    items[:] = dealt
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

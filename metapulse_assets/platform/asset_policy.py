@@ -73,11 +73,13 @@ def _timed(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(function)
-    def measured(context: dg.AssetExecutionContext, *arguments: Any, platform: Platform, **keywords: Any) -> Any:
-        if not platform.settings.enable_performance_monitoring:
-            return function(context, *arguments, platform=platform, **keywords)
+    def measured(*arguments: Any, **keywords: Any) -> Any:
+        platform: Platform | None = keywords.get("platform")
+        if platform is None or not platform.settings.enable_performance_monitoring:
+            return function(*arguments, **keywords)
+        context: dg.AssetExecutionContext = arguments[0]
         begun, worked = time.perf_counter(), time.process_time()
-        result = function(context, *arguments, platform=platform, **keywords)
+        result = function(*arguments, **keywords)
         took = {"seconds": time.perf_counter() - begun, "processor seconds": time.process_time() - worked}
         context.add_output_metadata({name: round(value, 6) for name, value in took.items()})
         return result

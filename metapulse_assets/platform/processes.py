@@ -177,6 +177,8 @@ class Supervisor:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         _shorten(spec.log)
         with spec.log.open("ab") as log:
+            # Noted first: the process moves the place of the file that it shares with us.
+            start = log.tell()
             process = subprocess.Popen(  # noqa: S603 - our own programs and arguments
                 list(spec.command),
                 stdin=subprocess.DEVNULL,
@@ -187,7 +189,7 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # one system call, bound beforehand
             )
-            return _Supervised(spec, process, log.tell())
+            return _Supervised(spec, process, start)
 
     def _note_death(self, name: str, supervised: _Supervised) -> None:
         lived = time.monotonic() - supervised.started_at

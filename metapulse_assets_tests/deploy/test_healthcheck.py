@@ -57,12 +57,17 @@ def test_nobody_listens(healthcheck: ModuleType, capsys: pytest.CaptureFixture[s
     assert "ConnectionRefusedError" in capsys.readouterr().err
 
 
-def test_a_process(healthcheck: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process(healthcheck: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # A worker of pytest has a name that other programs have in their command lines, too.
+    monkeypatch.setattr(sys, "argv", ["deploy/healthcheck.py"])
     program = [sys.executable, "-c", "import time; time.sleep(60)", "unheard-of", "--processes", "0"]
-    with subprocess.Popen(program) as process:
+    process = subprocess.Popen(program)
+    try:
         assert healthcheck.main(["process", "unheard-of", "--processes", "0"]) == 0
         assert healthcheck.main(["process", "unheard-of", "--processes", "7"]) == 1
+    finally:
         process.kill()
+        process.wait()
     assert healthcheck.main(["process", "unheard-of"]) == 1
     assert "no living process: unheard-of" in capsys.readouterr().err
 

@@ -21,4 +21,5 @@ def clock() -> FixedClock:
 @pytest.fixture
 def quiet(make_settings: Callable[..., Settings], clock: FixedClock) -> Platform:
     """A platform on a fresh database that asks nobody."""
-    return Platform(make_settings(), clock=clock)
+    # The process that runs the tests takes more than a run may.
+    return Platform(make_settings(memory_limit_mb=100_000), clock=clock)

@@ -31,6 +31,8 @@ NO_LIMITS = {
 }
 TICK = timedelta(minutes=5)
 START = datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC)
+# Tokens of a simulated market: enough for every kind of pool, and so many that what strikes a third of them strikes some.
+MARKET, LARGE_MARKET = 16, 30
 
 
 @dataclass
@@ -107,7 +109,7 @@ def make_world(make_settings: Callable[..., Settings]) -> Iterator[Callable[...,
 
     def make(start: datetime, settings: dict[str, object] | None = None, **sandbox_options: Any) -> World:
         time = [start]
-        options = {"tokens": 30, "limits": NO_LIMITS, "slow_seconds": 3.0, **sandbox_options}
+        options = {"tokens": LARGE_MARKET, "limits": NO_LIMITS, "slow_seconds": 3.0, **sandbox_options}
         context = running(SandboxConfig(wall=lambda: time[0].timestamp(), **options))
         sandbox = context.__enter__()
         closers.append(context)
@@ -146,7 +148,7 @@ def make_world(make_settings: Callable[..., Settings]) -> Iterator[Callable[...,
 @pytest.fixture
 def new_world(make_world: Callable[..., World]) -> World:
     """A world a few seconds past a quarter hour in the afternoon."""
-    return make_world(START)
+    return make_world(START, tokens=MARKET)
 
 
 @pytest.fixture
@@ -160,12 +162,13 @@ def make_running_world(
     def make(history: bool = True, settings: dict[str, object] | None = None, **sandbox_options: Any) -> World:
         lived = "metapulse_test_first_tick" + ("" if history else "_without_history")
         without = {} if history else {"history_requests_per_run": 0}
+        market = {"tokens": MARKET if history else LARGE_MARKET}
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(78)")
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (lived,)).fetchone():
                 draft = f"test_{uuid.uuid4().hex[:12]}"
                 connection.execute(f"CREATE DATABASE {draft} TEMPLATE {template_database}")
-                first = make_world(START, settings={**without, "database_url": server.url(draft)})
+                first = make_world(START, settings={**without, "database_url": server.url(draft)}, **market)
                 first.tick()
                 first.platform.engine.dispose()
                 connection.execute(f"ALTER DATABASE {draft} RENAME TO {lived}")
@@ -173,7 +176,7 @@ def make_running_world(
             clones.append(f"test_{uuid.uuid4().hex[:12]}")
             connection.execute(f"CREATE DATABASE {clones[-1]} TEMPLATE {lived} STRATEGY file_copy")
         own = {**without, **(settings or {}), "database_url": server.url(clones[-1])}
-        return make_world(START + TICK, settings=own, **sandbox_options)
+        return make_world(START + TICK, settings=own, **{**market, **sandbox_options})
 
     yield make
     with psycopg.connect(server.url(), autocommit=True) as connection:

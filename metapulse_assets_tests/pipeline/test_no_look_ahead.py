@@ -23,7 +23,7 @@ from metapulse_assets_tests.pipeline.conftest import World
 DAY = timedelta(days=1)
 
 
-def all_made_again(world: World, most: int = 120) -> list[Recomputed]:
+def all_made_again(world: World, most: int = 80) -> list[Recomputed]:
     """Stored signals of both origins, each made again at its time."""
     with time_machine(world.platform.engine) as machine:
         rows = machine.connection.execute(

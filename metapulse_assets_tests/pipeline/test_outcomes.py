@@ -7,7 +7,7 @@ from metapulse_assets_tests.pipeline.conftest import World
 
 
 def test_outcomes_appear_as_horizons_pass_and_stay(make_world: Callable[..., World]) -> None:
-    world = make_world(datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC), tokens=16)
+    world = make_world(datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC), tokens=10)
     world.tick()
     assert world.count("signals", "origin = 'live'") > 0
     for minutes in (5, 5, 10):

@@ -13,7 +13,7 @@ def test_a_first_tick_goes_from_nothing_to_signals(new_world: World) -> None:
     result = new_world.tick()
 
     tracked = new_world.count("tracked_tokens", "active")
-    assert tracked > 10
+    assert tracked > 5
     assert new_world.count("token_metrics") == tracked
     assert new_world.count("candles", "timeframe = '5m'") > 500 * tracked * 0.5
     assert new_world.count("technical_analyses") > 0
@@ -51,7 +51,7 @@ def test_a_tick_run_twice_in_a_moment_doubles_nothing(world: World) -> None:
 
 
 def test_the_last_candle_of_a_day_is_analysed_by_the_next_days_first_tick(make_world: Callable[..., World]) -> None:
-    world = make_world(datetime(2026, 11, 20, 23, 50, 4, tzinfo=UTC))
+    world = make_world(datetime(2026, 11, 20, 23, 50, 4, tzinfo=UTC), tokens=12)
     world.ticks(4)
     last = "timeframe = '5m' AND opened_at = '2026-11-20 23:55+00'"
     assert world.count("candles", last) > 0
@@ -62,7 +62,7 @@ def test_the_last_candle_of_a_day_is_analysed_by_the_next_days_first_tick(make_w
 
 
 def test_what_ticks_made_a_recomputation_of_the_day_leaves_as_it_is(make_world: Callable[..., World]) -> None:
-    world = make_world(datetime(2026, 11, 19, 23, 40, 4, tzinfo=UTC))
+    world = make_world(datetime(2026, 11, 19, 23, 40, 4, tzinfo=UTC), tokens=12)
     world.ticks(7)
     before = {table: world.rows(table) for table in ("token_metrics", "candles", "technical_analyses", "signals")}
     world.time[0] = datetime(2026, 11, 20, 0, 20, 30, tzinfo=UTC)

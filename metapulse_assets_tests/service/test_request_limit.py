@@ -142,7 +142,8 @@ def test_while_the_database_is_away_nobody_is_let_in_and_then_everybody_again(
     with engine.begin() as connection:
         connection.execute(
             sa.text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'metapulse%' AND pid <> :me"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name LIKE 'metapulse%' AND pid <> :me"
             ),
             {"me": connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()},
         )
