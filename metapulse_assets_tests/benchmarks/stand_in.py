@@ -11,7 +11,7 @@ UNLIMITED = 1_000_000_000
 
 def main(tokens: int, clock: Path) -> None:
     """Serve until SIGTERM; says on standard output where."""
-    limits = dict.fromkeys(("dexscreener", "dexscreener-profiles", "geckoterminal"), UNLIMITED)
+    limits = dict.fromkeys(("dexscreener", "dexscreener-profiles", "geckoterminal", "rugcheck", "goplus"), UNLIMITED)
     serve(SandboxConfig(tokens=tokens, limits=limits, wall=SharedClock(clock).seconds))
 
 

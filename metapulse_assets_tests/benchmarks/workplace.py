@@ -61,6 +61,9 @@ class StandIn:
             "DEXSCREENER_PAIRS_PER_MINUTE": str(UNLIMITED),
             "DEXSCREENER_PROFILES_PER_MINUTE": str(UNLIMITED),
             "GECKOTERMINAL_RATE_LIMIT": str(UNLIMITED),
+            # Ticks follow each other at once here, and would wait for a minute that does not pass.
+            "RUGCHECK_RATE_LIMIT": str(UNLIMITED),
+            "GOPLUS_RATE_LIMIT": str(UNLIMITED),
             "TWITTER_API_URL": f"{self.url}/x",
             "GROQ_API_URL": f"{self.url}/groq",
             "GEMINI_API_URL": f"{self.url}/gemini",
