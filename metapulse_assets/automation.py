@@ -49,15 +49,15 @@ def jobs_and_schedules(settings: Settings) -> tuple[Jobs, Schedules]:
 
 
 def _market_and_signals(settings: Settings) -> tuple[Jobs, Schedules]:
-    """Where signals have a cadence of their own they get a job of their own, else the market's tick holds them."""
+    """Where signals have a cadence of their own their job has a schedule, else the market's tick holds them, too."""
     market_cron = cron_for_interval(settings.token_data_interval)
     signal_cron = cron_for_interval(settings.signal_generation_interval)
     running = settings.enable_scheduled_jobs
+    signals = _job("signals_tick", SIGNALS, "Carry the signals on, from what is stored.")
     if market_cron == signal_cron:
         tick = _job("market_tick", MARKET | SIGNALS, "Fetch the market and carry everything on to signals.")
-        return [tick], [tick_schedule(tick, market_cron, "A tick of the market, from snapshots to signals.", running)]
+        return [tick, signals], [tick_schedule(tick, market_cron, "A tick of the market, from snapshots to signals.", running)]
     market = _job("market_tick", MARKET, "Fetch the market and carry candles and indicators on.")
-    signals = _job("signals_tick", SIGNALS, "Carry the signals on.")
     return [market, signals], [
         tick_schedule(market, market_cron, "A tick of the market, from snapshots to indicators.", running),
         tick_schedule(signals, signal_cron, "A tick of the signals.", running),

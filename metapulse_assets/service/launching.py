@@ -13,14 +13,13 @@ from metapulse_assets.platform.vendor_settings import is_loopback
 
 # What a question may take. The webserver loads the code of its locations before it answers the first one.
 QUESTION_SECONDS = 20.0
-# What each page starts: the first of these jobs that is there. Signals have a job of their own only where they have a cadence
-# of their own (`automation.py`).
-JOBS: dict[str, tuple[str, ...]] = {
-    "token-data": ("market_tick",),
-    "social-data": ("social_tick",),
-    "ai-analysis": ("ai_tick",),
-    "signals": ("signals_tick", "market_tick"),
-    "cleanup": ("cleanup",),
+# What each page starts (`automation.py`).
+JOBS = {
+    "token-data": "market_tick",
+    "social-data": "social_tick",
+    "ai-analysis": "ai_tick",
+    "signals": "signals_tick",
+    "cleanup": "cleanup",
 }
 # Their assets are not partitioned.
 WITHOUT_PARTITIONS = ("cleanup",)
@@ -83,23 +82,22 @@ class Launcher:
         # A proxy of the environment would take what is meant for this machine out of it.
         return httpx2.AsyncClient(timeout=QUESTION_SECONDS, trust_env=not is_loopback(self._page))
 
-    async def _find(self, client: httpx2.AsyncClient, candidates: tuple[str, ...]) -> dict[str, str]:
+    async def _find(self, client: httpx2.AsyncClient, job: str) -> dict[str, str]:
         found = (await self._ask(client, _JOBS))["repositoriesOrError"]
         if found["__typename"] != "RepositoryConnection":
             raise DagsterAway("Dagster has not loaded its code; its pages have the reason.")
         places = {
-            job["name"]: {
+            known["name"]: {
                 "repositoryLocationName": repository["location"]["name"],
                 "repositoryName": repository["name"],
-                "jobName": job["name"],
+                "jobName": known["name"],
             }
             for repository in found["nodes"]
-            for job in repository["jobs"]
+            for known in repository["jobs"]
         }
-        for name in candidates:
-            if name in places:
-                return places[name]
-        raise DagsterAway(f"Dagster knows no job {' or '.join(candidates)}: its code is not loaded; its pages have the reason.")
+        if job not in places:
+            raise DagsterAway(f"Dagster knows no job {job}: its code is not loaded; its pages have the reason.")
+        return places[job]
 
     async def _running(self, client: httpx2.AsyncClient, job: str) -> tuple[str, str] | None:
         """Id and status of a run of the job that has not ended. A part of a backfill is none: it does other days."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-ALL_JOBS = ("market_tick", "social_tick", "ai_tick", "cleanup", "everything")
+ALL_JOBS = ("market_tick", "signals_tick", "social_tick", "ai_tick", "cleanup", "everything")
 
 
 @dataclass

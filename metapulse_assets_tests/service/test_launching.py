@@ -23,14 +23,14 @@ from metapulse_assets.service import probes
 from metapulse_assets.service.launching import JOBS
 from metapulse_assets_tests.cli.test_whole import free_port
 from metapulse_assets_tests.service.conftest import StartService, bearer
-from metapulse_assets_tests.service.fake_dagster import ALL_JOBS, FakeDagster, fake_dagster
+from metapulse_assets_tests.service.fake_dagster import FakeDagster, fake_dagster
 
 NOW = datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC)
 PAGES = {
     "token-data": "market_tick",
     "social-data": "social_tick",
     "ai-analysis": "ai_tick",
-    "signals": "market_tick",
+    "signals": "signals_tick",
     "cleanup": "cleanup",
 }
 
@@ -68,9 +68,9 @@ def test_each_page_starts_its_job_for_today(service: TestClient, dagster: FakeDa
         assert tags == {"metapulse/launched_by": "service", **partition}
 
 
-def test_signals_with_a_cadence_of_their_own_have_a_job_of_their_own(service: TestClient, dagster: FakeDagster) -> None:
-    dagster.jobs = (*ALL_JOBS, "signals_tick")
-    assert service.post("/jobs/signals").json()["job"] == "signals_tick"
+def test_all_of_them_can_be_asked_for_one_after_the_other(service: TestClient, dagster: FakeDagster) -> None:
+    assert [service.post(f"/jobs/{page}").status_code for page in PAGES] == [202] * len(PAGES)
+    assert {launched["selector"]["jobName"] for launched in dagster.launched} == set(JOBS.values())
 
 
 def test_a_job_is_not_started_while_a_run_of_it_goes_on(service: TestClient, dagster: FakeDagster) -> None:
