@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metapulse_assets.outcomes.rows import HORIZONS
+from metapulse_assets.platform.display import picture_text
 
 COLOURS = ("#4575b4", "#74add1", "#1a9850", "#fdae61", "#d73027")
 
@@ -26,7 +27,7 @@ def draw_png(title: str, lines: Sequence[ReliabilityLine]) -> bytes:
     figure = Figure(figsize=(6.5, 5.5), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     rates, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    rates.set_title(title.replace("$", r"\$"), fontsize=10)
+    rates.set_title(picture_text(title), fontsize=10)
     rates.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--", label="as told")
     for line in lines:
         colour = COLOURS[list(HORIZONS).index(line.horizon)]

@@ -22,6 +22,15 @@ def markdown_picture(png: bytes, title: str) -> str:
     return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
+def picture_text(text: str) -> str:
+    """A text as matplotlib is to draw it: nothing in it is mathematics, and a box stands for a sign that its font lacks."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    shown = "".join(sign if sign.isprintable() and font.get_char_index(ord(sign)) else "\u25a1" for sign in text)
+    return shown.replace("\\", "/").replace("$", r"\$")
+
+
 def plain_cell(value: Any) -> str:
     """A value as one cell of Markdown: short, on one line, without markup of its own."""
     text = short(value)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.market.tables import candles, tokens
+from metapulse_assets.platform.display import picture_text
 from metapulse_assets.signals.tables import signals
 
 SPAN = timedelta(hours=24)
@@ -61,7 +62,7 @@ def draw_png(data: ChartData) -> bytes:
     figure = Figure(figsize=(9, 4.5), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     price, rsi = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    price.set_title(data.title.replace("$", r"\$"), fontsize=10)
+    price.set_title(picture_text(data.title), fontsize=10)
     price.plot(*_series(data.candles, 1), color=PRICE, linewidth=1.1, label="close")
     price.plot(*_series(data.analyses, 1), color=FAST, linewidth=0.9, label="SMA 20")
     price.plot(*_series(data.analyses, 2), color=SLOW, linewidth=0.9, label="SMA 50")

@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
+from metapulse_assets.platform.display import picture_text
 from metapulse_assets.social.tables import social_metrics
 
 SHOWN_TOKENS = 5
@@ -61,7 +62,7 @@ def draw_png(data: ChartData) -> bytes:
     volume, sentiment = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     volume.set_title(data.title, fontsize=10)
     for line, colour in zip(data.lines, COLOURS, strict=False):
-        label = line.label.replace("$", r"\$")
+        label = picture_text(line.label)
         volume.plot(
             [point[0] for point in line.points], [point[1] for point in line.points], color=colour, linewidth=1.1, label=label
         )

@@ -1,13 +1,15 @@
 """Tables for people: what comes from outside stays inside its cell and reads as it was."""
 
 import html
+import io
+import warnings
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from metapulse_assets.platform.display import LONGEST_CELL, markdown_table, plain_cell, short
+from metapulse_assets.platform.display import LONGEST_CELL, markdown_table, picture_text, plain_cell, short
 
 
 @given(text=st.text())
@@ -48,3 +50,20 @@ def test_a_table_has_the_rows_it_was_given(rows: list[tuple[str, str]]) -> None:
 )
 def test_values_in_few_characters(value: object, shown: str) -> None:
     assert short(value) == shown
+
+
+@example(text="$a_{")
+@example(text=r"\$x$ and \\$")
+@example(text="🚀 到月球 \x07")
+@settings(max_examples=25, deadline=None)
+@given(text=st.text(max_size=20))
+def test_whatever_a_token_is_called_can_be_drawn(text: str) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 1), dpi=40)
+    FigureCanvasAgg(figure)
+    figure.subplots().set_title(picture_text(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(io.BytesIO(), format="png")
