@@ -2,5 +2,6 @@
 
 PgQueuer's tables and statements in PostgreSQL carry it; here is what we add: handlers and policies (`registry`, `policies`),
 putting in (`enqueueing`), the worker (`worker`), its ledger (`claiming`, `settling`), dead letters (`failed_jobs`), pausing,
-statistics. What a job does belongs into the `jobs.py` of a domain. Nothing here imports Dagster.
+and what is known of it: one job (`finding`), workers (`living`), counts (`statistics`), totals since the beginning
+(`totals`). What a job does belongs into the `jobs.py` of a domain. Nothing here imports Dagster.
 """
