@@ -42,22 +42,27 @@ def build_from_trades(connection: sa.Connection, as_of: datetime) -> int:
 
 def _trades(connection: sa.Connection, start: datetime, end: datetime, as_of: datetime) -> Columns:
     t = token_trades.c
+    within = (t.received_on >= utc_day(start), t.received_at >= start, t.received_at < end, t.available_at <= as_of)
+    mints = sa.select(t.mint).distinct().where(*within).subquery()
     earlier = token_trades.alias("earlier")
-    first = (
-        sa.select(earlier.c.mint, sa.func.min(earlier.c.received_at).label("first_heard_at"))
-        .where(earlier.c.received_on >= utc_day(start - HEARD_BEFORE), earlier.c.received_at >= start - HEARD_BEFORE)
-        .group_by(earlier.c.mint)
-        .subquery()
+    # By the index of mint and time: a day may hold a million trades, and only the first of each mint is wanted.
+    first_heard_at = (
+        sa.select(sa.func.min(earlier.c.received_at))
+        .where(
+            earlier.c.mint == mints.c.mint,
+            earlier.c.received_on >= utc_day(start - HEARD_BEFORE),
+            earlier.c.received_at >= start - HEARD_BEFORE,
+        )
+        .correlate(mints)
+        .scalar_subquery()
     )
+    first = sa.select(mints.c.mint, first_heard_at.label("first_heard_at")).subquery()
     return read_columns(
         connection,
         sa.select(tokens.c.token_id, t.received_at, t.price_sol, t.sol_amount, first.c.first_heard_at)
         .join_from(token_trades, tokens, sa.and_(tokens.c.chain == CHAIN, tokens.c.address == t.mint))
         .join(first, first.c.mint == t.mint)
-        .where(
-            *(t.received_on >= utc_day(start), t.received_at >= start, t.received_at < end, t.available_at <= as_of),
-            t.price_sol.is_not(None),
-        ),
+        .where(*within, t.price_sol.is_not(None)),
     )
 
 

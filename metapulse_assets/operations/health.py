@@ -123,13 +123,18 @@ def process_rows(process: ProcessFacts, limit_mb: int) -> Iterator[HealthRow]:
 
 
 def _vendor(vendor: str, facts: VendorFacts) -> Iterator[HealthRow]:
-    status: Status = {"open": "fail", "half_open": "warn"}.get(facts.state, "ok")  # type: ignore[assignment]
+    yield breaker_row(vendor, facts.state, facts.failures, f"last: {facts.last_error}")
+    yield _row(vendor, "last_success_age", facts.last_success_age, "s")
+
+
+def breaker_row(vendor: str, state: str, failures: int, more: str) -> HealthRow:
+    """Whether a vendor is being called. `more`: what else is known of its failures."""
+    status: Status = "ok" if state == "closed" else "warn" if state == "half_open" else "fail"
     reason = (
-        f"{vendor} is not being called after {facts.failures} failures (last: {facts.last_error}):"
+        f"{vendor} is not being called after {failures} failures in a row ({more}):"
         " look whether it is down, then at its URL and key with `metapulse doctor`"
     )
-    yield _row(vendor, "breaker", BREAKER_VALUES.get(facts.state, 1.0), "state", status, reason)
-    yield _row(vendor, "last_success_age", facts.last_success_age, "s")
+    return _row(vendor, "breaker", BREAKER_VALUES.get(state, 1.0), "state", status, reason)
 
 
 def data_row(name: str, facts: DataFacts) -> HealthRow:

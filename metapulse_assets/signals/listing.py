@@ -15,6 +15,8 @@ COLUMNS = (
     *("target_usd", "stop_usd", "horizon_seconds", "reasons", "observed_at", "emitted_at", "expires_at"),
     *("recorded_at", "origin", "run_id", "mode"),
 )
+WEIGHT = signals.c.strength * signals.c.confidence
+"""By which signals of one moment are ordered."""
 
 
 def list_signals(
@@ -29,21 +31,7 @@ def list_signals(
     `calibrated_confidence`: how often signals of this confidence and rule were worth following at their own horizon, None
     while `calibration` is `uncalibrated` and not `n=…`.
     """
-    statement = (
-        sa.select(
-            tokens.c.chain,
-            tokens.c.address.label("token"),
-            tokens.c.symbol,
-            tokens.c.name,
-            *(signals.c[name] for name in COLUMNS),
-        )
-        .join(tokens, tokens.c.token_id == signals.c.token_id)
-        .order_by(
-            signals.c.emitted_at.desc(),
-            (signals.c.strength * signals.c.confidence).desc(),
-            signals.c.signal_id,
-        )
-    )
+    statement = signals_in_order()
     if open_at is not None:
         statement = statement.where(signals.c.expires_at > open_at)
     if since is not None:
@@ -52,10 +40,26 @@ def list_signals(
         statement = statement.limit(limit)
     calibrations = read_calibrations(connection)
     found = [dict(row._mapping) for row in connection.execute(statement)]
-    return [{**signal, **_calibrated(signal, calibrations)} for signal in found]
+    return [{**signal, **calibrated(signal, calibrations)} for signal in found]
 
 
-def _calibrated(signal: Mapping[str, Any], calibrations: Calibrations) -> dict[str, Any]:
+def signals_in_order() -> sa.Select[Any]:
+    """Asks for signals with their tokens: newest first, of one moment the weightiest, then by id."""
+    return (
+        sa.select(
+            tokens.c.chain,
+            tokens.c.address.label("token"),
+            tokens.c.symbol,
+            tokens.c.name,
+            *(signals.c[name] for name in COLUMNS),
+        )
+        .join(tokens, tokens.c.token_id == signals.c.token_id)
+        .order_by(signals.c.emitted_at.desc(), WEIGHT.desc(), signals.c.signal_id)
+    )
+
+
+def calibrated(signal: Mapping[str, Any], calibrations: Calibrations) -> dict[str, Any]:
+    """What outcomes say of a signal's confidence."""
     source = signal["kind"], signal["rule"], HORIZON_OF_SECONDS.get(signal["horizon_seconds"], "")
     return {
         "calibrated_confidence": calibrations.calibrated_confidence(*source, signal["confidence"]),

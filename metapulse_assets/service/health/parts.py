@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from metapulse_assets.market.stream.writing import HEARD_MARK
 from metapulse_assets.operations.health import (
-    BREAKER_VALUES,
     FAILED_FAIL_SHARE,
     FAILED_WARN_SHARE,
     FEWEST_RUNS,
     HealthRow,
     Status,
+    breaker_row,
     data_row,
     judged,
     summary_at,
@@ -41,15 +41,10 @@ async def vendors(connection: Connection, settings: Settings, now: datetime) -> 
     """Whether each vendor is being called, and what its answers took."""
     found = await fetch(connection, "SELECT vendor, state, failures, changed_at FROM circuit_breakers ORDER BY vendor")
     took = await fetch(connection, _VENDOR_LATENCIES)
-    rows = []
-    for vendor, state, failures, changed_at in found:
-        since = f"{max(now.timestamp() - changed_at, 0.0) / 60:.0f} min"
-        reason = (
-            f"{vendor} is not being called after {failures} failures in a row, for {since}:"
-            " look whether it is down, then at its URL and key with `metapulse doctor`"
-        )
-        status: Status = "ok" if state == "closed" else "warn" if state == "half_open" else "fail"
-        rows.append(row_of(vendor, "breaker", BREAKER_VALUES.get(state, 1.0), "state", status, reason))
+    rows = [
+        breaker_row(vendor, state, failures, f"for {max(now.timestamp() - changed_at, 0.0) / 60:.0f} min")
+        for vendor, state, failures, changed_at in found
+    ]
     return [*rows, *(row_of(vendor, "mean_latency", mean, "s") for vendor, mean in took)]
 
 

@@ -1,7 +1,6 @@
 """Signals read for the service: narrowed, a page at a time, in the order and with the fields of `metapulse signals --json`."""
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,14 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
-from metapulse_assets.outcomes.calibration_store import HORIZON_OF_SECONDS, Calibrations, read_calibrations
+from metapulse_assets.outcomes.calibration_store import read_calibrations
 from metapulse_assets.service.filters import as_cursor, read_cursor, wrong_cursor
-from metapulse_assets.signals.listing import COLUMNS
+from metapulse_assets.signals.listing import WEIGHT, calibrated, signals_in_order
 from metapulse_assets.signals.tables import signals
 from metapulse_assets.vendors.chains import canonical_address
-
-# The weight by which signals of one moment are ordered.
-_WEIGHT = signals.c.strength * signals.c.confidence
 
 
 @dataclass(frozen=True)
@@ -61,23 +57,10 @@ class Place:
 
 def read_signals(connection: sa.Connection, question: SignalQuestion) -> tuple[list[dict[str, Any]], str | None]:
     """A page of signals, and the cursor of the next page (None: there is none)."""
-    statement = (
-        sa.select(
-            tokens.c.chain,
-            tokens.c.address.label("token"),
-            tokens.c.symbol,
-            tokens.c.name,
-            *(signals.c[name] for name in COLUMNS),
-            _WEIGHT.label("weight"),
-        )
-        .join(tokens, tokens.c.token_id == signals.c.token_id)
-        .where(*_conditions(question))
-        .order_by(signals.c.emitted_at.desc(), _WEIGHT.desc(), signals.c.signal_id)
-        .limit(question.limit + 1)
-    )
+    statement = signals_in_order().add_columns(WEIGHT.label("weight")).where(*_conditions(question)).limit(question.limit + 1)
     rows = [dict(row._mapping) for row in connection.execute(statement)]
     calibrations = read_calibrations(connection)
-    page = [{**row, **_calibrated(row, calibrations)} for row in rows[: question.limit]]
+    page = [{**row, **calibrated(row, calibrations)} for row in rows[: question.limit]]
     places = [Place(row["emitted_at"], row.pop("weight"), row["signal_id"]) for row in page]
     return page, places[-1].cursor() if len(rows) > question.limit else None
 
@@ -114,13 +97,5 @@ def _single(value: float) -> sa.ColumnElement[float]:
 
 def _after(place: Place) -> sa.ColumnElement[bool]:
     weight = _single(place.weight)
-    later_of_moment = sa.or_(weight > _WEIGHT, sa.and_(weight == _WEIGHT, signals.c.signal_id > place.signal_id))
+    later_of_moment = sa.or_(weight > WEIGHT, sa.and_(weight == WEIGHT, signals.c.signal_id > place.signal_id))
     return sa.and_(signals.c.emitted_at <= place.emitted_at, sa.or_(signals.c.emitted_at < place.emitted_at, later_of_moment))
-
-
-def _calibrated(signal: Mapping[str, Any], calibrations: Calibrations) -> dict[str, Any]:
-    source = signal["kind"], signal["rule"], HORIZON_OF_SECONDS.get(signal["horizon_seconds"], "")
-    return {
-        "calibrated_confidence": calibrations.calibrated_confidence(*source, signal["confidence"]),
-        "calibration": calibrations.described(*source),
-    }
