@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -34,6 +35,16 @@ _NOT_NEEDED_HERE = ("fsync", "full_page_writes", "synchronous_commit")
 # Rooms whose tests run whole ticks.
 _LONG = {"pipeline", "benchmarks"}
 _KEPT = {"METAPULSE_RECORDINGS", SESSION_HOME}
+
+# How long an example takes on a busy machine says nothing about the code. Where a change is judged (`CI`), the same examples
+# are drawn each time; elsewhere new ones.
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 # Each example works on the fixture's database in a transaction of its own, so examples know nothing of each other.
-DATABASE_BACKED = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+DATABASE_BACKED = settings(max_examples=15)
 
 
 @contextmanager

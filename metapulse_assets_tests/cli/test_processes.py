@@ -28,11 +28,17 @@ said = []
 def spec(name, program, **options):
     return ProcessSpec(name, (sys.executable, "-c", program), folder / (name + ".log"), dict(os.environ), **options)
 
-def wait_for(path, seconds=20):
+def wait_for(path, seconds=60):
     deadline = time.monotonic() + seconds
     while not (folder / path).exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.02)
+
+def written(path):
+    wait_for(path)
+    while not (text := (folder / path).read_text()).endswith("."):
+        time.sleep(0.02)
+    return [int(pid) for pid in text.rstrip(".").split()]
 
 def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -64,14 +70,12 @@ def test_an_orphan_that_ignores_every_signal_is_not_left(tmp_path: Path) -> None
         tmp_path,
         """
         # The parent starts a child in a session of its own, and ends; the child ignores what can be ignored.
-        child = STUBBORN + f"open({str(folder / 'child')!r}, 'w').write(str(__import__('os').getpid())); time.sleep(60)"
+        child = STUBBORN + f"open({str(folder / 'child')!r}, 'w').write(f'{{__import__(\\"os\\").getpid()}}.'); time.sleep(60)"
         parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True)"
         processes.TERM_SECONDS = 0.5
         with Supervisor(folder, said.append) as supervisor:
             supervisor.start(spec("parent", parent + "; time.sleep(60)"))
-            wait_for("child")
-            time.sleep(0.2)
-            pid = int((folder / "child").read_text())
+            [pid] = written("child")
             supervisor.stop("parent")
             strays = [process.pid for process in supervisor.strays()]
             supervisor.stop_all()
@@ -176,11 +180,9 @@ def test_the_spared_process_and_its_children_are_left_alone(tmp_path: Path) -> N
         """
         import subprocess
         daemon = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
-        daemon += f"open({str(folder / 'pids')!r}, 'w').write(f'{{__import__(\\"os\\").getpid()}} {{p.pid}}'); time.sleep(60)"
+        daemon += f"open({str(folder / 'pids')!r}, 'w').write(f'{{__import__(\\"os\\").getpid()}} {{p.pid}}.'); time.sleep(60)"
         server = subprocess.Popen([sys.executable, "-c", daemon])
-        wait_for("pids")
-        time.sleep(0.2)
-        pids = [int(pid) for pid in (folder / "pids").read_text().split()]
+        pids = written("pids")
         with Supervisor(folder, said.append, lambda: server.pid) as supervisor:
             supervisor.start(spec("other", SLEEP))
             supervisor.stop_all()
@@ -198,12 +200,14 @@ def test_a_long_log_is_moved_aside_while_it_is_written(tmp_path: Path) -> None:
         tmp_path,
         """
         processes.LARGEST_LOG_BYTES = 1000
-        program = f"import time; print('x' * 2000, flush=True); open({str(folder / 'full')!r}, 'w'); time.sleep(0.5); "
+        program = f"import os, time; print('x' * 2000, flush=True); open({str(folder / 'full')!r}, 'w'); "
+        program += f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(folder / 'moved')!r}), True)]; "
         program += f"print('y', flush=True); open({str(folder / 'more')!r}, 'w'); time.sleep(60)"
         with Supervisor(folder, said.append) as supervisor:
             supervisor.start(spec("talker", program))
             wait_for("full")
             supervisor.watch()
+            (folder / "moved").touch()
             wait_for("more")
             report(now=(folder / "talker.log").read_text(), before=len((folder / "talker.1.log").read_text()))
         """,
@@ -225,8 +229,8 @@ def test_they_end_when_the_supervisor_is_killed_outright(tmp_path: Path) -> None
         assert driver.stdout is not None
         service = psutil.Process(json.loads(driver.stdout.readline())["pid"])
         driver.send_signal(signal.SIGKILL)
-        driver.wait(10)
-    deadline = time.monotonic() + 10
+        driver.wait(60)
+    deadline = time.monotonic() + 60
     while service.is_running() and service.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -151,7 +151,7 @@ def test_dead_pools_from_bars_to_abstention(dead: str) -> None:
     assert analysis.trend[1] == Trend.UNKNOWN
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), lengths=st.lists(st.integers(1, 260), min_size=1, max_size=4))
 def test_what_is_missing_stays_missing(seed: int, lengths: list[int]) -> None:
     bars = series.rough(seed, lengths)

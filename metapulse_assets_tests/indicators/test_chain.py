@@ -65,7 +65,7 @@ def test_splitting_keeps_every_row_once_and_each_token_whole(stream: list[Arriva
     assert sum(map(len, tokens)) == len(set().union(*tokens))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrivals())
 def test_each_row_is_what_its_own_past_alone_gives(stream: list[Arrival]) -> None:
     candles = candles_of(stream)
@@ -77,7 +77,7 @@ def test_each_row_is_what_its_own_past_alone_gives(stream: list[Arrival]) -> Non
     assert_equal_bits(chain.rows, rows_one_by_one(candles, in_time, FIVE_MINUTES, timedelta(days=3)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrivals())
 def test_the_state_left_behind_holds_all_candles_late_ones_included(stream: list[Arrival]) -> None:
     candles = candles_of(stream)

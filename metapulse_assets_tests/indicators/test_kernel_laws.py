@@ -27,7 +27,7 @@ def assert_same(part: Values, whole: Values, bars: Bars, start: np.ndarray, toke
             np.testing.assert_array_equal(bits(part[name][ours, i]), bits(whole[name][theirs, j]), err_msg=f"{name} {j}")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(seed=seeds, lengths=lengths, data=st.data())
 def test_continuing_gives_the_bits_of_starting_over(seed: int, lengths: list[int], data: st.DataObject) -> None:
     bars = series.rough(seed, lengths)
@@ -59,7 +59,7 @@ def test_bar_by_bar_gives_the_bits_of_all_at_once() -> None:
     np.testing.assert_array_equal(bits(state.rows), bits(whole_state.rows))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=seeds, lengths=lengths, data=st.data())
 def test_neighbours_do_not_matter(seed: int, lengths: list[int], data: st.DataObject) -> None:
     bars = series.rough(seed, lengths)
@@ -80,7 +80,7 @@ def test_neighbours_do_not_matter_across_the_blocks_of_a_large_batch() -> None:
     assert_same(values, whole, part, np.zeros(chosen.size), chosen)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=seeds, lengths=lengths, share=st.floats(0, 1))
 def test_later_bars_change_nothing(seed: int, lengths: list[int], share: float) -> None:
     bars = series.rough(seed, lengths)
@@ -90,7 +90,7 @@ def test_later_bars_change_nothing(seed: int, lengths: list[int], share: float) 
     assert_same(values, whole, part, np.zeros(len(lengths)), np.arange(len(lengths)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=seeds, lengths=lengths, power=st.integers(-60, 60))
 def test_prices_in_another_unit_give_the_same_oscillators(seed: int, lengths: list[int], power: int) -> None:
     bars = series.rough(seed, lengths)
@@ -105,7 +105,7 @@ def test_prices_in_another_unit_give_the_same_oscillators(seed: int, lengths: li
         np.testing.assert_array_equal(after[column.name], before[column.name] * unit, err_msg=column.name)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=seeds, lengths=lengths)
 def test_values_stay_within_their_range(seed: int, lengths: list[int]) -> None:
     bars = series.rough(seed, lengths)

@@ -12,7 +12,7 @@ from metapulse_assets.market.stream.reporting import Report
 from metapulse_assets.market.stream.status import StreamStatus
 from metapulse_assets.platform.runtime import Platform
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass

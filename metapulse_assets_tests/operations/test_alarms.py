@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.operations.alarms import (
@@ -92,7 +92,7 @@ def test_an_alarm_is_delivered_once(engine: sa.Engine) -> None:
         assert rows(connection)[0]["delivered_at"] == NOON
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(seen=st.lists(st.sets(st.sampled_from("abc")), max_size=25))
 def test_there_are_as_many_alarms_as_spells_of_a_condition(engine: sa.Engine, seen: list[set[str]]) -> None:
     """Against a plain count: a spell begins with the first sighting, and again after five quiet minutes."""

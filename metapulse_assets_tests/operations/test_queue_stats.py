@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.operations import assets, tables, watching
@@ -80,7 +80,7 @@ def test_rates_are_those_since_the_row_before(quiet: Platform, clock: FixedClock
     assert by_queue(quiet)["a"].completed_per_minute is None
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["completed", "failed", "retried"]), st.integers(1, 9))))
 def test_a_clean_up_changes_no_total(quiet: Platform, done: list[tuple[str, str, int]]) -> None:
     change(quiet.engine, "TRUNCATE job_attempts, forgotten_attempts, job_logs")

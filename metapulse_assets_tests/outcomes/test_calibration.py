@@ -159,7 +159,7 @@ def plain_count(rows: CandleRows, span: int, kept: float, end: int | None) -> tu
     return moments, buys, sells
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.floats(0.8, 1.2)), min_size=1, max_size=30, unique_by=lambda row: row[0]),
     st.sampled_from([1.0, 0.97]),

@@ -110,7 +110,7 @@ def prices_of(world: dict[str, Any]) -> Any:
     return market(world["candles"], world["seen"], world["looked"], world["asked"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(markets(), st.sampled_from(["5m", "1h"]), when)
 def test_outcomes_are_those_of_the_definition(world: dict[str, Any], horizon: str, as_of: int) -> None:
     found = rows_of(judge(signals(*world["signals"]), horizon, prices_of(world), as_of))
@@ -121,7 +121,7 @@ def test_outcomes_are_those_of_the_definition(world: dict[str, Any], horizon: st
             assert found[row][name] == (pytest.approx(value, abs=1e-12) if isinstance(value, float) else value), name
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(markets(), markets(), st.sampled_from(["5m", "1h"]), when, st.randoms())
 def test_rows_usable_later_and_the_order_of_rows_change_nothing(
     world: dict[str, Any], other: dict[str, Any], horizon: str, as_of: int, random: Any
@@ -138,7 +138,7 @@ def test_rows_usable_later_and_the_order_of_rows_change_nothing(
     assert repr(after) == repr(before)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(markets(), st.sampled_from(["5m", "1h"]))
 def test_what_was_resolved_rests_on_nothing_from_before_the_signal_nor_from_later(world: dict[str, Any], horizon: str) -> None:
     judged = signals(*world["signals"])

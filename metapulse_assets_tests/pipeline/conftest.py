@@ -57,17 +57,25 @@ class World:
         """Let time go on."""
         self.time[0] += by
 
-    def tick(self, succeeds: bool = True, job_name: str = "market_tick") -> dg.ExecuteInProcessResult:
-        """Run a job once, for today."""
+    def tick(
+        self, succeeds: bool = True, job_name: str = "market_tick", until: str | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job once, for today; `until` an asset: only it and what it follows from."""
         job = self.definitions.resolve_job_def(job_name)
         result = job.execute_in_process(
             instance=self.instance,
             partition_key=f"{self.now:%Y-%m-%d}",
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {}}}},
+            asset_selection=None if until is None else self._chain_of(until, job),
         )
         assert result.success is succeeds, [event.message for event in result.all_events if event.is_failure]
         return result
+
+    def _chain_of(self, last: str, job: dg.JobDefinition) -> list[dg.AssetKey]:
+        graph = self.definitions.resolve_asset_graph()
+        whole = dg.AssetSelection.assets(last).upstream().resolve(graph)
+        return sorted(whole & job.asset_layer.executable_asset_keys)
 
     def ticks(self, count: int) -> None:
         """Run several ticks, five minutes apart."""

@@ -41,7 +41,7 @@ def test_a_bad_item_is_kept_with_its_reason_and_the_good_ones_are_stored(
 ) -> None:
     world = a_running_world()
     world.sandbox.set_faults({fault: 0.3})
-    world.tick()
+    world.tick(until="token_metrics")
 
     counts = account(world)
     refused = {row[0] for row in world.rows("dead_letters", "item_key")}
@@ -70,7 +70,7 @@ def test_what_is_odd_but_right_is_stored_whole(a_running_world: Callable[..., Wo
 def test_a_failing_request_is_tried_again_until_it_is_answered(a_running_world: Callable[..., World], fault: str) -> None:
     world = a_running_world(vendor_attempts=8)
     world.sandbox.set_faults({fault: 0.4})
-    world.tick()
+    world.tick(until="token_metrics")
 
     counts = account(world)
     failed = world.count("dead_letters", "kind = 'request'")
@@ -83,7 +83,7 @@ def test_a_failing_request_is_tried_again_until_it_is_answered(a_running_world: 
 def test_an_empty_answer_is_no_proof_of_absence(a_running_world: Callable[..., World], fault: str) -> None:
     world = a_running_world()
     world.sandbox.set_faults({fault: 0.5})
-    world.tick()
+    world.tick(until="token_metrics")
     paths = [str(request["path"]) for request in world.sandbox.requests() if request["fault"] is None]
     counts = account(world)
     assert counts["stored"] == counts["stored tokens"]

@@ -1,5 +1,6 @@
 """Bulk reads and writes: what is written is what is read, nulls included; what does not fit is refused by name."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,14 +9,25 @@ import numpy as np
 import psycopg
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
+from sqlalchemy.dialects.postgresql import JSONB
 
-from metapulse_assets.platform.bulk import NO_INT, Array, Labels, from_datetime64, read_columns, to_datetime64, write_columns
+from metapulse_assets.platform.bulk import (
+    NO_INT,
+    Array,
+    JsonTexts,
+    Labels,
+    append_columns,
+    from_datetime64,
+    read_columns,
+    to_datetime64,
+    write_columns,
+)
 from metapulse_assets_tests.platform.samples_table import NOON, NUMBERS, Rows, samples, samples_in, times
 
-in_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+in_one_database = settings(max_examples=40)
 # 1900 to 2199, in microseconds of the epoch.
 moments = st.integers(-(2**51), 7 * 2**50).map(lambda us: np.datetime64(us, "us"))
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
@@ -64,6 +76,55 @@ def test_what_is_written_is_what_is_read(shared_engine: sa.Engine, columns: dict
         assert words == [(names[code], columns["note"]) for code in columns["label"].codes]
 
 
+EVERYTHING = sa.select(samples).order_by(samples.c.id)
+
+
+@in_one_database
+@given(columns=st.integers(0, 12).flatmap(arrays))
+def test_appended_rows_are_those_that_are_written(shared_engine: sa.Engine, columns: dict[str, Any]) -> None:
+    with samples_in(shared_engine) as connection:
+        write_columns(connection, samples, columns)
+        written = connection.execute(EVERYTHING).all()
+        connection.execute(sa.delete(samples))
+        assert append_columns(connection, samples, columns) == len(columns["id"])
+        assert str(connection.execute(EVERYTHING).all()) == str(written)
+
+
+@in_one_database
+@given(words=st.lists(texts, max_size=12), more=st.integers(0, 3))
+def test_texts_and_json_are_appended_and_read_row_by_row(shared_engine: sa.Engine, words: list[str], more: int) -> None:
+    """More rows than are cut out of one block, once in a while."""
+    words = words * (1 if more else 2_000)
+    told = sa.Table("told", sa.MetaData(), *(sa.Column(n, t) for n, t in TOLD.items()))
+    with samples_in(shared_engine) as connection:
+        told.create(connection)
+        columns: Rows = {
+            "id": np.arange(len(words)),
+            "word": np.array(words, np.str_),
+            "said": JsonTexts([json.dumps({"word": word, "n": [number, None]}) for number, word in enumerate(words)]),
+        }
+        assert append_columns(connection, told, columns) == len(words)
+        nulls = connection.execute(sa.select(sa.func.count()).where(told.c.word.is_(None))).scalar_one()
+        assert nulls == words.count("")
+        plain = [word for word in words if "\x1f" not in word]
+        kept = told.c.word.is_(None) | (sa.func.strpos(told.c.word, "\x1f") == 0)
+        read = read_columns(connection, sa.select(told).where(kept).order_by(told.c.id))
+        assert read["word"].tolist() == plain
+        assert [said["word"] for said in read["said"]] == plain
+        assert [said["n"] for said in read["said"]] == [[number, None] for number in read["id"].tolist()]
+
+
+TOLD = {"id": sa.Integer, "word": sa.Text, "said": JSONB}
+
+
+def test_a_key_that_is_there_stops_an_append(shared_engine: sa.Engine) -> None:
+    with samples_in(shared_engine) as connection:
+        row: Rows = {"at": times(0), "id": np.array([1]), "label": "x"}
+        append_columns(connection, samples, row)
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            append_columns(connection, samples, row)
+
+
 def test_nulls_cross_as_nan_and_no_int(shared_engine: sa.Engine) -> None:
     absent: dict[str, Any] = {
         "f8": np.array([np.nan, 1.0]),
@@ -78,6 +139,10 @@ def test_nulls_cross_as_nan_and_no_int(shared_engine: sa.Engine) -> None:
             sa.select(*(samples.c[name] for name in absent), samples.c.note).order_by(samples.c.id)
         ).all()
         assert [tuple(row) for row in stored] == [(None,) * 5, (1.0, 1.0, 1, 1, None)]
+        connection.execute(sa.delete(samples))
+        append_columns(connection, samples, {**keys, **absent})
+        again = connection.execute(sa.select(*(samples.c[name] for name in absent), samples.c.note).order_by(samples.c.id))
+        assert again.all() == stored
         read = read_columns(connection, sa.select(*(samples.c[name] for name in absent)).order_by(samples.c.id))
         for name, written in absent.items():
             np.testing.assert_array_equal(read[name], written)
@@ -245,5 +310,5 @@ def test_a_null_that_no_value_stands_for_is_refused_by_name(shared_engine: sa.En
         connection.execute(sa.update(samples).where(samples.c.id == null_at).values({name: None}))
         with pytest.raises(ValueError, match=name):
             read_columns(connection, sa.select(*(samples.c[n] for n in ("id", *fill))).order_by(samples.c.id))
-        with pytest.raises(TypeError, match="label: no binary COPY"):
-            read_columns(connection, sa.select(samples.c.label))
+        with pytest.raises(TypeError, match="odd: no binary COPY"):
+            read_columns(connection, sa.select(sa.cast(samples.c.label, sa.UUID).label("odd")))

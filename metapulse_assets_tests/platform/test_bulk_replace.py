@@ -6,7 +6,7 @@ import numpy as np
 import psycopg
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.bulk import Labels, replace_rows, write_columns
@@ -48,7 +48,7 @@ def inside(key: tuple[Any, ...]) -> bool:
     return bool(SPAN[0] <= key[0] < SPAN[1])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(before=tables, given_rows=tables)
 def test_the_span_holds_exactly_the_given_rows(
     shared_engine: sa.Engine, before: list[tuple[int, int, int, float]], given_rows: list[tuple[int, int, int, float]]
@@ -94,3 +94,12 @@ def test_a_condition_of_several_parts_is_one_condition(shared_engine: sa.Engine)
 def test_a_key_that_is_not_given_is_named(shared_engine: sa.Engine) -> None:
     with samples_in(shared_engine) as connection, pytest.raises(psycopg.errors.NotNullViolation, match="label"):
         replace_rows(connection, samples, {"at": times(1), "id": np.array([1])}, sa.true())
+
+
+def test_a_row_from_outside_the_span_gives_way(shared_engine: sa.Engine) -> None:
+    with samples_in(shared_engine) as connection:
+        write_columns(connection, samples, columns([(1, 1, 0, 1.0)]))
+        assert (
+            replace_rows(connection, samples, columns([(1, 1, 0, 2.0), (2, 1, 0, 3.0)]), samples.c.at > times(1)[0].item()) == 2
+        )
+        assert {key: found[0] for key, found in state(connection).items()} == {(1, 1, 0): 2.0, (2, 1, 0): 3.0}

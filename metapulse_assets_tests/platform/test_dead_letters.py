@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.dead_letters import LONGEST_PAYLOAD, LONGEST_TEXT, DeadLetter, store_dead_letters
@@ -32,7 +32,7 @@ def stored(connection: sa.Connection) -> list[Any]:
     return list(connection.execute(sa.select(dead_letters).order_by(dead_letters.c.dead_letter_id)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(payload=anything, key=st.text(st.characters()), reason=st.text(st.characters()))
 def test_anything_can_be_kept_and_is_known_again(connection: sa.Connection, payload: Any, key: str, reason: str) -> None:
     assert store_dead_letters(connection, [letter(payload, key, reason)], NOON) == 1
@@ -43,7 +43,7 @@ def test_anything_can_be_kept_and_is_known_again(connection: sa.Connection, payl
     connection.rollback()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     payload=st.recursive(
         st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text("abc…é"), lambda x: st.lists(x, max_size=4)

@@ -55,7 +55,7 @@ def test_values_in_few_characters(value: object, shown: str) -> None:
 @example(text="$a_{")
 @example(text=r"\$x$ and \\$")
 @example(text="🚀 到月球 \x07")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=st.text(max_size=20))
 def test_whatever_a_token_is_called_can_be_drawn(text: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg

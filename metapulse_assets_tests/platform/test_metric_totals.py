@@ -17,7 +17,7 @@ from metapulse_assets.platform.vendor_client import CallPolicy, VendorClient, Ve
 from metapulse_assets_tests.platform.stub_vendor import Reply, serving
 
 GATE = Gate("stub", (Limit(10_000, 1.0),))
-POLICY = CallPolicy(timeout_seconds=0.2, attempts=1, backoff_seconds=0.0, breaker=BreakerPolicy(100, 60.0))
+POLICY = CallPolicy(timeout_seconds=2.0, attempts=1, backoff_seconds=0.0, breaker=BreakerPolicy(100, 60.0))
 
 
 def totals(engine: sa.Engine) -> dict[tuple[str, ...], float]:
@@ -28,7 +28,7 @@ def totals(engine: sa.Engine) -> dict[tuple[str, ...], float]:
 
 
 def test_calls_of_several_clients_add_up(engine: sa.Engine) -> None:
-    replies = [Reply(body=b"[]"), Reply(status=404), Reply(status=429), Reply(status=500), Reply(delay_seconds=0.5)]
+    replies = [Reply(body=b"[]"), Reply(status=404), Reply(status=429), Reply(status=500), Reply(delay_seconds=20)]
 
     async def ask_once(url: str) -> None:
         async with VendorClient("stub", url, engine, POLICY) as client:

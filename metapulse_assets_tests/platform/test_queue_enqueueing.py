@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -140,7 +140,7 @@ values = st.recursive(
 
 
 @given(values)
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60)
 def test_what_is_taken_for_storable_can_be_stored(shared_engine: sa.Engine, value: Any) -> None:
     try:
         text = storable_json(value)

@@ -94,7 +94,7 @@ def test_a_process_runs_no_more_at_once_than_it_was_told(engine: sa.Engine, sett
 
 
 def test_a_stop_lets_running_jobs_end_and_the_rest_wait(engine: sa.Engine, settings: Settings) -> None:
-    jobs = [put(engine, "t-slow", {"seconds": 0.2}) for _ in range(5)]
+    jobs = [put(engine, "t-slow", {"seconds": 2.0}) for _ in range(5)]
     worker = work(settings, "t-slow", until=lambda: len(effects(engine)) == 2, concurrency=2)
     assert [state(engine, job) for job in jobs] == ["completed"] * 2 + ["waiting"] * 3
     assert (worker.taken, worker.interrupted) == (2, 0)
@@ -114,8 +114,8 @@ def test_a_job_that_outlasts_the_stop_waits_again_as_if_never_begun(
 
 
 def test_the_lease_of_a_long_job_is_kept(engine: sa.Engine, settings: Settings) -> None:
-    job_id = put(engine, "t-slow", {"seconds": 1.2})
-    work_together(settings, [["t-slow"]] * 2, until=lambda: state(engine, job_id) == "completed", lease_seconds=0.6)
+    job_id = put(engine, "t-slow", {"seconds": 4.0})
+    work_together(settings, [["t-slow"]] * 2, until=lambda: state(engine, job_id) == "completed", lease_seconds=2.0)
     assert effects(engine) == [(job_id, "begin"), (job_id, "end")]
     assert [row.status for row in attempts(engine, job_id)] == ["completed"]
 

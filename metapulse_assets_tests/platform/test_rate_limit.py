@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.rate_limit import BUCKETS, LONGEST_BLOCK_SECONDS, Gate, Limit, SharedRateLimit
 from metapulse_assets.platform.tables import rate_limits
 
 START = 1_772_625_600.37
-in_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+in_one_database = settings(max_examples=15)
 # Seconds until the next request (in windows), places wanted, which of two processes asks.
 patterns = st.lists(
     st.tuples(st.one_of(st.just(0.0), st.floats(0, 0.1), st.floats(0, 1.2)), st.integers(1, 12), st.booleans()),

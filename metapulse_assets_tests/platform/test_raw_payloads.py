@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.day_partitions import existing_days
@@ -20,7 +20,7 @@ def payload(body: bytes, url: str = "https://h/x", at: datetime = NOON) -> RawPa
     return RawPayload("dexscreener", url, 200, at, body)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(bodies=st.lists(st.one_of(st.binary(max_size=50), st.sampled_from([b"", b"[]", b"x" * 100_000])), max_size=8))
 def test_bytes_come_back_and_equal_ones_are_stored_once(connection: sa.Connection, bodies: list[bytes]) -> None:
     payloads = [payload(body, f"https://h/{n}") for n, body in enumerate(bodies)]

@@ -1,7 +1,6 @@
 """Every fault switch over a real socket, as a client meets it."""
 
 import json
-import time
 from typing import Any
 
 import httpx2
@@ -15,6 +14,7 @@ from metapulse_assets.sandbox.faults import (
     parse_fault,
 )
 from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, build_app, running
+from metapulse_assets_tests.sandbox.conftest import now
 
 Json = Any
 
@@ -73,8 +73,8 @@ def test_each_vendor_refuses_in_its_own_way(sandbox: Sandbox, gecko: httpx2.Clie
 def test_slow_answers_late_but_rightly(sandbox: Sandbox, dex: httpx2.Client) -> None:
     sandbox.set_faults({"slow": 1.0})
     with pytest.raises(httpx2.ReadTimeout):
-        dex.get("/tokens/v1/solana/x", timeout=0.1)
-    answer = dex.get("/tokens/v1/solana/x", timeout=10.0)
+        dex.get("/tokens/v1/solana/x", timeout=httpx2.Timeout(60.0, read=0.1))
+    answer = dex.get("/tokens/v1/solana/x", timeout=60.0)
     assert (answer.status_code, answer.json()) == (200, [])
     assert answer.headers["x-sandbox-fault"] == "slow"
 
@@ -117,7 +117,7 @@ def test_empty_and_null(sandbox: Sandbox, dex: httpx2.Client, gecko: httpx2.Clie
 
 def some_history(gecko: httpx2.Client) -> tuple[str, list[list[float]]]:
     """A question for closed candles that has several as its answer, and these; a pool may be too young to have any."""
-    an_hour_ago = int(time.time()) // 3600 * 3600 - 3600
+    an_hour_ago = int(now()) // 3600 * 3600 - 3600
     for pool in gecko.get("/networks/solana/trending_pools").json()["data"]:
         path = f"/networks/solana/pools/{pool['attributes']['address']}/ohlcv/hour?before_timestamp={an_hour_ago}"
         candles = gecko.get(path).json()["data"]["attributes"]["ohlcv_list"]
@@ -302,7 +302,7 @@ def test_decisions_depend_on_the_seed() -> None:
 
 def test_a_slow_answer_does_not_hold_up_the_end() -> None:
     with running(SandboxConfig(tokens=1, faults={"slow": 1.0}, slow_seconds=300.0)) as sandbox:
-        client = httpx2.Client(timeout=0.2)
+        client = httpx2.Client(timeout=httpx2.Timeout(60.0, read=2.0))
         with pytest.raises(httpx2.ReadTimeout):
             client.get(f"{sandbox.dexscreener_url}/tokens/v1/solana/x")
         assert sandbox.requests()[0]["status"] is None

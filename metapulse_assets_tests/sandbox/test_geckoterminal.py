@@ -1,6 +1,5 @@
 """The GeckoTerminal stand-in over a real socket: shapes as recorded, candles, pages, errors."""
 
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from metapulse_assets_tests.sandbox.conftest import now
 from metapulse_assets_tests.sandbox.shapes import differences, shape_of
 from metapulse_assets_tests.sandbox.test_dexscreener import recorded_body
 
@@ -112,7 +112,7 @@ def test_candles_come_newest_first(gecko: httpx2.Client, timeframe: str, aggrega
     starts = [row[0] for row in rows]
     assert len(rows) == 30
     assert starts == [starts[0] - place * seconds for place in range(30)]
-    assert 0 <= time.time() - starts[0] < seconds + 5
+    assert 0 <= now() - starts[0] < seconds + 5
     for _, open_, high, low, close, volume in rows:
         assert low <= min(open_, close) <= max(open_, close) <= high
         assert volume > 0
@@ -169,7 +169,7 @@ def test_what_the_vendor_would_refuse_is_400(gecko: httpx2.Client, query: dict[s
 
 def test_prices_in_other_units(gecko: httpx2.Client) -> None:
     pool = next(pool for pool in trending(gecko, "eth") if float(pool["attributes"]["quote_token_price_usd"]) > 100)
-    when = int(time.time()) // 3600 * 3600
+    when = int(now()) // 3600 * 3600
     query: dict[str, str | int] = {"limit": 20, "before_timestamp": when}
     usd = candles(gecko, pool, "hour", **query)
     token = candles(gecko, pool, "hour", currency="token", **query)
@@ -195,7 +195,7 @@ def test_empty_intervals_are_left_out_or_filled(gecko: httpx2.Client) -> None:
     for thin in quiet:
         sparse = candles(gecko, thin, "minute", aggregate=5, limit=50)
         filled = candles(gecko, thin, "minute", aggregate=5, limit=50, include_empty_intervals="true")
-        if time.time() - sparse[0][0] < 3600 and max(gaps(sparse)) > 300:
+        if now() - sparse[0][0] < 3600 and max(gaps(sparse)) > 300:
             break
     else:
         pytest.fail("no pool trades in some bars only")

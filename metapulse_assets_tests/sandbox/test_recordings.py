@@ -273,7 +273,7 @@ def test_a_quote_without_a_price_gives_no_dollars(tmp_path: Path) -> None:
 prices = st.floats(min_value=0.01, max_value=1e6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(closes=st.lists(prices, min_size=1, max_size=60), offset=st.integers(0, 20), now=st.integers(0, 90))
 def test_every_timeframe_knows_only_what_has_ended(closes: list[float], offset: int, now: int) -> None:
     start = (np.arange(len(closes), dtype=np.int64) + offset) * 300
@@ -355,7 +355,7 @@ def test_recorded_answers_are_served_as_they_are(recordings: Path) -> None:
     profiles = recorded_body(recordings / "payloads/dexscreener/token_profiles_latest.json")
     pools = recorded_body(recordings / "payloads/extra/geckoterminal_trending_pools_solana.json")["data"]
     token = recorded_body(recordings / "payloads/extra/geckoterminal_token_bonk.json")["data"]
-    with running(SandboxConfig(data=recordings, epoch=EPOCH)) as sandbox, httpx2.Client(timeout=20) as client:
+    with running(SandboxConfig(data=recordings, epoch=EPOCH)) as sandbox, httpx2.Client(timeout=60) as client:
 
         def get(url: str) -> Any:
             answer = client.get(url)

@@ -46,13 +46,13 @@ def pools(shared: Sandbox) -> list[Pool]:
 
 def rugcheck(sandbox: Sandbox, mint: str) -> httpx2.Response:
     """The answer about a mint."""
-    return httpx2.get(f"{sandbox.rugcheck_url}/v1/tokens/{mint}/report", timeout=10.0)
+    return httpx2.get(f"{sandbox.rugcheck_url}/v1/tokens/{mint}/report", timeout=60.0)
 
 
 def goplus(sandbox: Sandbox, path: str, *addresses: str) -> httpx2.Response:
     """The answer about contracts."""
     params = {"contract_addresses": ",".join(addresses)}
-    return httpx2.get(f"{sandbox.goplus_url}/api/v1/{path}", params=params, timeout=10.0)
+    return httpx2.get(f"{sandbox.goplus_url}/api/v1/{path}", params=params, timeout=60.0)
 
 
 def facts(sandbox: Sandbox, pool: Pool) -> TokenFacts:
@@ -131,7 +131,7 @@ def test_the_same_moment_gives_the_same_answer(sandbox: Sandbox, pools: list[Poo
 def test_the_summary_is_a_part_of_the_report(sandbox: Sandbox, pools: list[Pool]) -> None:
     mint = next(pool.base.address for pool in pools if pool.chain == "solana")
     report = rugcheck(sandbox, mint).json()
-    summary = httpx2.get(f"{sandbox.rugcheck_url}/v1/tokens/{mint}/report/summary", timeout=10.0).json()
+    summary = httpx2.get(f"{sandbox.rugcheck_url}/v1/tokens/{mint}/report/summary", timeout=60.0).json()
     assert summary["score_normalised"] == report["score_normalised"]
     assert summary["lpLockedPct"] == report["markets"][0]["lp"]["lpLockedPct"]
     assert "topHolders" not in summary

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -18,6 +17,7 @@ from metapulse_assets.sandbox.__main__ import main, parse_arguments
 from metapulse_assets.sandbox.clock import SandboxClock
 from metapulse_assets.sandbox.faults import ITEM_FAULTS, REQUEST_FAULTS
 from metapulse_assets.sandbox.server import Sandbox, SandboxConfig, build_app, running
+from metapulse_assets_tests.sandbox.conftest import now
 
 COMMAND = [sys.executable, "-m", "metapulse_assets.sandbox"]
 
@@ -40,12 +40,12 @@ def process(*arguments: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_with_code_0(sent: signal.Signals) -> None:
     with process("--tokens", "5", "--fault", "slow=1", "--slow-seconds", "300") as (started, url):
-        with httpx2.Client(timeout=0.3) as client:
+        with httpx2.Client(timeout=httpx2.Timeout(60.0, read=2.0)) as client:
             assert client.get(f"{url}/sandbox/health").json()["status"] == "ok"
             with pytest.raises(httpx2.ReadTimeout):
                 client.get(f"{url}/dexscreener/tokens/v1/solana/x")
             started.send_signal(sent)
-            assert started.wait(timeout=10) == 0
+            assert started.wait(timeout=60) == 0
         assert started.stderr is not None
         assert started.stderr.read() == ""
 
@@ -55,14 +55,14 @@ def test_a_cut_answer_is_no_complaint_of_the_process() -> None:
         with pytest.raises(httpx2.RemoteProtocolError):
             httpx2.get(f"{url}/dexscreener/token-profiles/latest/v1")
         started.send_signal(signal.SIGTERM)
-        assert started.wait(timeout=10) == 0
+        assert started.wait(timeout=60) == 0
         assert started.stderr is not None
         assert started.stderr.read() == ""
 
 
 def test_a_wrong_setting_ends_the_process_with_code_2(tmp_path: Path) -> None:
     arguments = ["--data", str(tmp_path / "nowhere")]
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"sandbox: data: {tmp_path / 'nowhere'} is not a folder\n"
 
@@ -119,7 +119,7 @@ def test_health_and_market_tell_what_runs(sandbox: Sandbox, http: httpx2.Client)
     assert health["market"] == "simulation"
     assert health["vendors"]["dexscreener"] == sandbox.dexscreener_url
     assert sandbox.geckoterminal_url.startswith(health["vendors"]["geckoterminal"])
-    assert abs(datetime.fromisoformat(health["time"]).timestamp() - time.time()) < 5
+    assert abs(datetime.fromisoformat(health["time"]).timestamp() - now()) < 5
     market = http.get(f"{sandbox.url}/sandbox/market").json()
     assert market["kind"] == "simulation"
     assert market["tokens"] == 120
@@ -136,7 +136,10 @@ def test_the_request_log_over_http(sandbox: Sandbox, http: httpx2.Client) -> Non
 
 
 def test_latency_is_added_to_every_answer() -> None:
-    with running(SandboxConfig(tokens=1, latency_seconds=0.3)) as sandbox, httpx2.Client(timeout=0.1) as client:
+    with (
+        running(SandboxConfig(tokens=1, latency_seconds=0.3)) as sandbox,
+        httpx2.Client(timeout=httpx2.Timeout(60.0, read=0.1)) as client,
+    ):
         with pytest.raises(httpx2.ReadTimeout):
             client.get(f"{sandbox.dexscreener_url}/tokens/v1/solana/x")
         assert client.get(f"{sandbox.dexscreener_url}/tokens/v1/solana/x", timeout=10).status_code == 200

@@ -61,7 +61,7 @@ def test_two_processes_agree() -> None:
     assert other.stdout != runs[0].stdout
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(earlier=times, t=times)
 def test_answers_do_not_depend_on_what_was_asked_before(earlier: float, t: float) -> None:
     used, fresh = SimulatedMarket(SEED, 30), SimulatedMarket(SEED, 30)
@@ -78,7 +78,7 @@ def test_answers_do_not_depend_on_what_was_asked_before(earlier: float, t: float
     assert used.trending("solana", t) == fresh.trending("solana", t)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(t=times)
 def test_a_pool_has_the_same_figures_alone_and_among_others(t: float) -> None:
     count = len(market().catalogue(t).pools)
@@ -95,7 +95,7 @@ def test_a_smaller_market_is_the_start_of_a_larger_one() -> None:
     assert tokens == list(dict.fromkeys(pool.base for pool in large.catalogue(NOW).pools))[: len(tokens)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(t=times, place=places, seconds=st.sampled_from([60, 300, 900, 3600, 14400, 86400]))
 def test_the_price_is_the_close_of_the_candle_that_holds_it(t: float, place: float, seconds: int) -> None:
     index = pool_at(place, t)
@@ -108,7 +108,7 @@ def test_the_price_is_the_close_of_the_candle_that_holds_it(t: float, place: flo
     assert candles.high[-1] >= price * (1 - 1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bar=bars, place=places, within=places, seconds=st.sampled_from([60, 300, 3600, 86400]))
 @example(bar=6_000_000, place=0.0, within=0.0, seconds=300)
 def test_every_price_lies_within_its_finished_candle(bar: int, place: float, within: float, seconds: int) -> None:
@@ -127,7 +127,7 @@ def test_every_price_lies_within_its_finished_candle(bar: int, place: float, wit
         assert candles.high[-1] >= price * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(bar=bars, place=places)
 def test_a_five_minute_close_is_the_price_at_its_end(bar: int, place: float) -> None:
     t = bar * 300.0
@@ -150,7 +150,7 @@ def aggregate(fine: Candles, seconds: int) -> dict[int, tuple[float, float, floa
     return buckets
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(t=times, place=places, frames=st.sampled_from([(60, 300), (300, 900), (300, 3600), (3600, 14400), (300, 86400)]))
 def test_coarse_candles_are_the_aggregates_of_fine_ones(t: float, place: float, frames: tuple[int, int]) -> None:
     fine, coarse = frames
@@ -165,7 +165,7 @@ def test_coarse_candles_are_the_aggregates_of_fine_ones(t: float, place: float, 
         np.testing.assert_allclose(row, whole[int(start)], rtol=1e-10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(bar=bars, place=places)
 def test_volumes_of_a_snapshot_are_sums_of_candles_on_a_bar_boundary(bar: int, place: float) -> None:
     t = bar * 300.0
@@ -177,7 +177,7 @@ def test_volumes_of_a_snapshot_are_sums_of_candles_on_a_bar_boundary(bar: int, p
         np.testing.assert_allclose(snapshot.volume[0, column], expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(t=times)
 def test_windows_are_consistent(t: float) -> None:
     count = len(market().catalogue(t).pools)
@@ -191,7 +191,7 @@ def test_windows_are_consistent(t: float) -> None:
     np.testing.assert_allclose(snapshot.price_quote * snapshot.quote_usd, snapshot.price_usd, rtol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(t=times, place=places)
 def test_price_changes_follow_from_prices(t: float, place: float) -> None:
     index = pool_at(place, t)
@@ -205,7 +205,7 @@ def test_price_changes_follow_from_prices(t: float, place: float) -> None:
         np.testing.assert_allclose(now.change[0, column], 100 * (now.price_usd[0] / then - 1), rtol=1e-6, atol=1e-8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(t=times, place=places, seconds=st.sampled_from([60, 300, 3600, 86400]), limit=st.integers(1, 200))
 def test_candles_are_well_formed(t: float, place: float, seconds: int, limit: int) -> None:
     candles = market().candles(pool_at(place, t), seconds, t, limit)
@@ -218,7 +218,7 @@ def test_candles_are_well_formed(t: float, place: float, seconds: int, limit: in
     assert (candles.low <= np.minimum(candles.open, candles.close) * (1 + 1e-12)).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(t=times, place=places, limit=st.integers(1, 50))
 def test_before_is_exclusive_and_pages_join(t: float, place: float, limit: int) -> None:
     index = pool_at(place, t)
@@ -242,7 +242,7 @@ def test_a_finished_candle_never_changes_again() -> None:
         np.testing.assert_allclose(again, getattr(before, name)[finished], rtol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(t=times)
 @example(t=NOW)
 @example(t=NOW + 7 * YEAR)
@@ -265,7 +265,7 @@ def test_every_stage_of_life_is_there_at_any_time(t: float) -> None:
     assert {(pools[index].base.name, pools[index].base.symbol) for index in kinds["hostile"]} == set(HOSTILE_NAMES)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(t=times)
 def test_most_of_the_default_market_is_worth_watching(t: float) -> None:
     pools = market().catalogue(t).pools

@@ -22,7 +22,7 @@ from metapulse_assets.sandbox.vendors.x_shapes import user_shape
 NOW = datetime(2026, 11, 20, 14, 15, 4, tzinfo=UTC)
 EVERYTHING = "(the OR is OR to OR of OR and OR a OR me)"
 FIELDS = {
-    "tweet.fields": "author_id,created_at,entities,lang,public_metrics,referenced_tweets",
+    "tweet.fields": "author_id,created_at,entities,lang,note_tweet,public_metrics,referenced_tweets",
     "expansions": "author_id",
     "user.fields": "created_at,public_metrics,username",
 }
@@ -43,7 +43,7 @@ def x_sandbox(time: list[datetime]) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def get(x_sandbox: Sandbox, time: list[datetime]) -> Iterator[Get]:
-    with httpx2.Client(base_url=x_sandbox.x_url, headers={"Authorization": "Bearer any"}, timeout=20.0) as client:
+    with httpx2.Client(base_url=x_sandbox.x_url, headers={"Authorization": "Bearer any"}, timeout=60.0) as client:
         yield lambda path, **params: client.get(path, params={key.replace("__", "."): value for key, value in params.items()})
     time[0] = NOW
     x_sandbox.set_faults({})

@@ -67,7 +67,7 @@ def test_figures_take_the_side_of_their_sign() -> None:
     assert lexicon_reading.read(tokens_of("up 3%, -2% before"))[up : down + 1] == [1, 1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=5), st.text(max_size=200))
 def test_a_post_sways_only_its_own_score(texts: list[str], other: str) -> None:
     alone, beside = judge_sentiment(texts), judge_sentiment([*texts, other])

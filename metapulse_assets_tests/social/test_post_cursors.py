@@ -63,7 +63,7 @@ passes = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=passes, luck=st.randoms(use_true_random=False))
 def test_nothing_is_lost_and_nothing_is_read_twice(steps: list[tuple[int, int, int, int]], luck: object) -> None:
     platform, cursor, seen, now = Platform([]), Cursor("q", "", ()), list[str](), START

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.platform.day_partitions import ensure_days
@@ -168,7 +168,7 @@ def test_a_recomputation_takes_away_what_no_longer_holds(engine: sa.Engine, toke
     assert snapshot(engine) == before
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6)
 @given(
     st.lists(
         st.tuples(
