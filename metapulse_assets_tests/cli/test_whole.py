@@ -24,7 +24,7 @@ from metapulse_assets.platform.settings import project_root
 
 pytestmark = pytest.mark.slow
 # Far above what anything here takes.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 METAPULSE = (sys.executable, "-c", "from metapulse_assets.cli import main; main()")
 
@@ -59,7 +59,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def metapulse(machine: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*METAPULSE, *arguments], env=machine, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run([*METAPULSE, *arguments], env=machine, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def processes_of(machine: dict[str, str]) -> list[list[str]]:
@@ -275,4 +275,4 @@ class Up:
         assert self._process.stderr is not None
         self._process.send_signal(number)
         self.said += self._process.stderr.read().splitlines()
-        return self._process.wait(30)
+        return self._process.wait(PATIENCE_SECONDS)

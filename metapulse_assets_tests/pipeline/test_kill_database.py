@@ -86,7 +86,7 @@ def kill_database(home: Path) -> None:
     for process in [postmaster, *postmaster.children()]:
         process.kill()
     # Nobody waits for it: the process that started it is gone.
-    assert not psutil.wait_procs([postmaster], timeout=20)[1] or postmaster.status() == psutil.STATUS_ZOMBIE
+    assert not psutil.wait_procs([postmaster], timeout=60)[1] or postmaster.status() == psutil.STATUS_ZOMBIE
 
 
 def frames(numbers: range) -> list[Action]:

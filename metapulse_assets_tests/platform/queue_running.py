@@ -15,7 +15,7 @@ from metapulse_assets.platform.work_queue.worker import Worker, WorkerOptions
 from metapulse_assets_tests.platform import queue_jobs  # noqa: F401 - registers the handlers
 
 # Far above what anything here takes: only a worker that hangs gets so far.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 150.0
 OPEN = "SELECT count(*) FROM pgqueuer.pgqueuer WHERE status = 'picked' OR execute_after <= now() + interval '1 second'"
 
 

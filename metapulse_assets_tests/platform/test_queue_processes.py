@@ -13,7 +13,6 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.work_queue.enqueueing import NewJob, enqueue_many
 from metapulse_assets.platform.work_queue.processes import PARENT, WorkerProcesses
 from metapulse_assets_tests.platform.queue_jobs import EFFECTS, LIMIT, NAME
@@ -34,7 +33,7 @@ def environment(database_url: str, engine: sa.Engine, tmp_path: Path) -> dict[st
         "DATABASE_URL": database_url,
         "METAPULSE_HOME": str(tmp_path / "home"),
         "METAPULSE_JOB_MODULES": NAME,
-        "METAPULSE_WORKER_LEASE_SECONDS": "1",
+        "METAPULSE_WORKER_LEASE_SECONDS": "3",
         "METAPULSE_LOG_FORMAT": "json",
     }
 
@@ -77,9 +76,22 @@ def count(engine: sa.Engine, sql: str) -> int:
 def stop(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM) -> str:
     """Ask a worker to stop; returns what it said."""
     process.send_signal(number)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     return said
+
+
+def one_at_work(engine: sa.Engine, family: psutil.Process) -> psutil.Process:
+    """A worker process that has a job in hand, as soon as there is one."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        active = fetch(engine, "SELECT DISTINCT worker FROM job_attempts WHERE status = 'active'")
+        found.extend(child for child in family.children() if any(row[0].endswith(f":{child.pid}") for row in active))
+        return bool(found)
+
+    wait_until(look)
+    return found[0]
 
 
 def test_killed_workers_jobs_are_done_again_and_have_one_effect(engine: sa.Engine, environment: dict[str, str]) -> None:
@@ -89,9 +101,7 @@ def test_killed_workers_jobs_are_done_again_and_have_one_effect(engine: sa.Engin
         family = psutil.Process(process.pid)
         for done in (6, 20, 34):
             wait_until(lambda done=done: count(engine, "SELECT count(*) FROM effects") >= done)  # type: ignore[misc]
-            active = fetch(engine, "SELECT DISTINCT worker FROM job_attempts WHERE status = 'active'")
-            victims = [child for child in family.children() if any(row[0].endswith(f":{child.pid}") for row in active)]
-            victims[0].kill()
+            one_at_work(engine, family).kill()
         wait_until(lambda: count(engine, "SELECT count(*) FROM pgqueuer.pgqueuer") == 0)
         said = stop(process)
     assert fetch(engine, ONCE) == [(60, 60)]
@@ -125,7 +135,7 @@ def test_three_processes_share_three_hundred_jobs_none_twice_and_keep_the_limit(
 
 
 def test_a_stopped_worker_ends_what_it_does_and_leaves_the_rest(engine: sa.Engine, environment: dict[str, str]) -> None:
-    put(engine, [NewJob("t-slow", {"seconds": 0.5}) for _ in range(6)])
+    put(engine, [NewJob("t-slow", {"seconds": 3.0}) for _ in range(6)])
     options = ("--processes", "0", "--concurrency", "2")
     with worker(environment, *options) as process:
         wait_until(lambda: count(engine, "SELECT count(*) FROM effects WHERE note = 'begin'") == 2)
@@ -150,7 +160,7 @@ def test_workers_whose_parent_vanished_stop(engine: sa.Engine, environment: dict
         (child,) = psutil.Process(process.pid).children()
         wait_until(lambda: count(engine, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN ch_pgqueuer%'") > 0)
         process.kill()
-        psutil.wait_procs([child], timeout=20)
+        psutil.wait_procs([child], timeout=60)
         assert not child.is_running()
 
 
@@ -171,11 +181,10 @@ def test_a_process_that_keeps_failing_is_started_again_ever_later(monkeypatch: p
     assert said == [f"with exit code 3; another is started in {pause} s" for pause in pauses]
 
 
-def test_a_process_that_does_not_heed_is_killed(make_settings: Callable[..., Settings]) -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+def test_a_process_that_does_not_heed_is_killed(tmp_path: Path) -> None:
+    deaf = tmp_path / "deaf"
+    stubborn = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({str(deaf)!r}, 'w'); time.sleep(600)"
     processes = WorkerProcesses([sys.executable, "-c", stubborn], 1, -2.5, lambda text: None)
-    began = time.monotonic()
-    # Long enough for it to have said that it does not care.
-    processes.on_look = lambda: processes.request_stop() if time.monotonic() > began + 1 else None
+    processes.on_look = lambda: processes.request_stop() if deaf.exists() else None
     assert processes.run() == 1
     assert processes.pids() == []

@@ -156,7 +156,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     """Wait, with patience far above what anything takes."""
     import time
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
