@@ -18,7 +18,7 @@ HEADERS = ("id", "job type", "failed at", "attempts", "error", "retried as")
 @dlq.command("list")
 def list_(
     queue: QueueOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")] = 100,
     every: Annotated[bool, typer.Option("--all", help="Those that were put in again too.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -38,8 +38,8 @@ def all_checks() -> list[Check]:
         cure = "correct it in the environment or in .env; .env.example explains every setting"
         return [Check("setting", "wrong", line, cure) for line in str(error).splitlines()]
     checks = [Check("settings", "ok", "valid"), Check("mode", "ok", environment.describe_mode(settings)), _dagster_home()]
-    outside = (vendor_checks.url_checks, vendor_checks.vendor_checks, vendor_checks.key_checks, vendor_checks.redis_checks)
-    for part in (_retention, _database, *outside, _ports, _memory, _disk):
+    outside = (vendor_checks.vendor_checks, vendor_checks.key_checks, vendor_checks.redis_checks)
+    for part in (_retention, _database, vendor_checks.url_checks, vendor_checks.chain_checks, *outside, _ports, _memory, _disk):
         checks += _guarded(part, settings)
     return checks
 
@@ -53,7 +53,9 @@ def _guarded(part: "Callable[[Settings], Iterator[Check]]", settings: "Settings"
         checks.extend(part(settings))
     except Exception as error:  # a doctor that falls ill helps nobody
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        checks.append(Check(part.__name__.strip("_").replace("_", " "), "wrong", redact(reason, settings.secrets())))
+        name = part.__name__.strip("_").replace("_", " ")
+        cure = database_cure(reason) if part is _database else "correct the settings that it is about, or report it"
+        checks.append(Check(name, "wrong", redact(reason, settings.secrets()), cure))
     return checks
 
 

@@ -28,7 +28,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="A JSON array on standa
 def signals(
     as_json: JsonOption = False,
     since: Annotated[str | None, typer.Option(metavar="ISO", help="Only those emitted at or after this moment (UTC).")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the newest.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Expired ones too.")] = False,
 ) -> None:
     """List open signals, newest first.

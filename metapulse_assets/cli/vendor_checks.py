@@ -51,6 +51,22 @@ def url_checks(settings: "Settings") -> Iterator[Check]:
             yield Check(name, "note", "not used: in the sandbox nothing leaves this machine", "METAPULSE_MODE=live uses it")
 
 
+def chain_checks(settings: "Settings") -> Iterator[Check]:
+    """Chains that the settings name and nobody here knows: nothing would ever come of them."""
+    from metapulse_assets.platform.settings import variables_of
+    from metapulse_assets.vendors.chains import CHAINS
+
+    named = {
+        "tracked_chains": settings.tracked_chains,
+        "watched_tokens": [entry.partition(":")[0] for entry in settings.watched_tokens],
+    }
+    for field, chains in named.items():
+        for chain in dict.fromkeys(chains):
+            if chain not in CHAINS:
+                cure = f"as DexScreener names them: {', '.join(CHAINS)}"
+                yield Check(variables_of(field)[0], "wrong", f"{chain!r} is no chain that is known here", cure)
+
+
 def vendor_checks(settings: "Settings") -> Iterator[Check]:
     """Whether the sandbox and the vendors answer, and take our keys where asking that is free."""
     from metapulse_assets.sandbox.on_demand import is_answering

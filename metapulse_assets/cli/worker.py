@@ -23,6 +23,8 @@ STATISTICS_SECONDS = 30.0
 LARGEST_CONCURRENCY = 50
 # Between two tries to reach a database that is away.
 AWAY_LOOK_SECONDS = 1.0
+# A handler that blocks for less only makes the others wait.
+LEAST_BLOCKED_SECONDS = 30.0
 
 
 def worker(
@@ -73,8 +75,11 @@ def chosen_handlers(settings: "Settings", queues: str | None) -> "dict[str, Hand
     known = load_handlers(settings.job_modules)
     if queues is None:
         return known
+    names = [name for part in queues.split(",") if (name := part.strip())]
+    if not names:
+        raise CommandError("--queues: names no queue", WRONG_USE)
     try:
-        return {name: find_handler(name) for name in (part.strip() for part in queues.split(",")) if name}
+        return {name: find_handler(name) for name in names}
     except UnknownJobType as error:
         raise CommandError(f"--queues: {error}", WRONG_USE) from None
 
@@ -107,6 +112,7 @@ def work_here(settings: "Settings", handlers: "dict[str, Handler]", concurrency:
     from metapulse_assets.platform.runtime import Platform
     from metapulse_assets.platform.work_queue.logs import LOGGER, set_up_logging
     from metapulse_assets.platform.work_queue.processes import PARENT, is_orphan
+    from metapulse_assets.platform.work_queue.watchdog import Watchdog
     from metapulse_assets.platform.work_queue.worker import Worker, WorkerOptions
 
     set_up_logging(settings)
@@ -141,6 +147,7 @@ def work_here(settings: "Settings", handlers: "dict[str, Handler]", concurrency:
             loop.add_signal_handler(number, stop)
         # Where there is a parent, it tells.
         telling = asyncio.create_task(keep_telling(settings, handlers)) if PARENT not in os.environ else None
+        watching = asyncio.create_task(Watchdog(blocked_looks(settings), end_blocked).run())
         LOGGER.info("worker begins: %s", ", ".join(sorted(handlers)) or "no queue is registered, it waits")
         while not (stopping.is_set() or is_orphan()):
             try:
@@ -151,6 +158,7 @@ def work_here(settings: "Settings", handlers: "dict[str, Handler]", concurrency:
             platform.engine.dispose()
             if await database_is_back(libpq_url(settings), stopping):
                 LOGGER.info("database: back")
+        watching.cancel()
         if telling is not None:
             telling.cancel()
 
@@ -162,6 +170,24 @@ def work_here(settings: "Settings", handlers: "dict[str, Handler]", concurrency:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def blocked_looks(settings: "Settings") -> int:
+    """How often the event loop may be found standing: for two leases, after which its jobs are somebody else's anyway."""
+    import math
+
+    from metapulse_assets.platform.work_queue.watchdog import LOOK_SECONDS
+
+    return math.ceil(max(2 * settings.worker_lease_seconds, LEAST_BLOCKED_SECONDS) / LOOK_SECONDS)
+
+
+def end_blocked() -> None:
+    """End this process though its event loop stands still, and with it whatever it does."""
+    from metapulse_assets.platform.work_queue.logs import LOGGER
+
+    LOGGER.error("a handler blocks all others: this process ends, its jobs wait for another worker")
+    sys.stderr.flush()
+    os._exit(FAILED)
 
 
 async def database_is_back(url: str, stopping: "asyncio.Event") -> bool:

@@ -31,8 +31,8 @@ ORDER = ("5m", "1h", "1d")
 LOOK_BACK = timedelta(days=60)
 # No chain of blocks is older (Bitcoin's first block); what a vendor dates before it is a mistake.
 OLDEST_CANDLE = datetime(2009, 1, 3, tzinfo=UTC)
-# What the client says of a pool that the vendor does not have, and of a vendor that is not being called.
-NOT_KNOWN = "HTTP 404"
+# What the client says where the vendor has nothing for this pool and never will, and of a vendor that is not being called.
+NOT_KNOWN = frozenset({"HTTP 400", "HTTP 404", "HTTP 410", "HTTP 422"})
 NOT_CALLED = "circuit open"
 
 
@@ -138,7 +138,7 @@ async def fetch_and_store(
             break
         result.requests += 1
         # A pool that the vendor does not have is an answer: asked for at each tick it would use up what others need.
-        if history.answered or NOT_KNOWN in reasons:
+        if history.answered or NOT_KNOWN.intersection(reasons):
             with engine.begin() as connection:
                 result.candles += store_history(connection, request, history, clock())
         report(done, len(requests))

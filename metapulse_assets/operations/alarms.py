@@ -23,6 +23,8 @@ Severity = Literal["warning", "error"]
 CALM = timedelta(minutes=5)
 """So long must a condition be away before its alarm is over: one that flickers is one alarm. Own choice."""
 LONGEST_TEXT = 2_000
+LONGEST_NAME = 200
+"""Of a queue in a key: by SQL it may be called anything, and the index of the keys takes at most 2704 bytes."""
 TOLD_ELSEWHERE = {("health_metrics", "nothing_fails")}
 """Checks that repeat what has alarms of its own."""
 GRAPH_PREFIXES = ("check_failed:", "stale:")
@@ -225,11 +227,11 @@ def of_queues(rows: Iterable[QueueRow]) -> list[Condition]:
                 f"{row.waiting} jobs of the queue {row.queue} are due, the oldest for {row.oldest_waiting_seconds:.0f} s,"
                 " and none is being worked on: `metapulse doctor` says why; `metapulse worker` starts a worker"
             )
-            found.append(Condition(f"queue_stuck:{row.queue}", "error", text))
+            found.append(Condition(f"queue_stuck:{row.queue[:LONGEST_NAME]}", "error", text))
         if row.dead_letters >= MANY_DEAD_LETTERS:
             text = (
                 f"the queue {row.queue} has {row.dead_letters} dead letters:"
                 f" `metapulse dlq list --queue {row.queue}` shows why, `metapulse dlq retry` puts them in again"
             )
-            found.append(Condition(f"queue_letters:{row.queue}", "warning", text))
+            found.append(Condition(f"queue_letters:{row.queue[:LONGEST_NAME]}", "warning", text))
     return found

@@ -14,6 +14,7 @@ from metapulse_assets.service.access.gate import AccessGate
 from metapulse_assets.service.answer_cache import AnswerCache
 from metapulse_assets.service.bodies import BodyLimit
 from metapulse_assets.service.database import ServiceDatabase
+from metapulse_assets.service.head_requests import HeadAsGet
 from metapulse_assets.service.metrics.requests import RequestMetrics, RequestMetricsMiddleware
 from metapulse_assets.service.request_log import RequestLog
 from metapulse_assets.service.routes import dead_letters, health, jobs, launches, metrics, signals, stories, tokens, workers
@@ -59,4 +60,5 @@ def create_app(platform: Platform) -> FastAPI:
     app.add_middleware(RequestLog, mode=settings.mode.value)
     app.state.request_metrics = RequestMetrics()
     app.add_middleware(RequestMetricsMiddleware, metrics=app.state.request_metrics)
+    app.add_middleware(HeadAsGet)
     return app

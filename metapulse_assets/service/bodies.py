@@ -91,7 +91,7 @@ def parse_json(body: bytes) -> Any:
     if not body.strip():
         raise wrong_fields(400, [("body", "is empty, must be JSON")])
     try:
-        return json.loads(body.decode(), parse_constant=_no_number)
+        return json.loads(body.decode(), parse_constant=_no_number, object_pairs_hook=_each_name_once)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise wrong_fields(400, [("body", f"is not JSON: {error.msg} at {place}")]) from None
@@ -101,7 +101,7 @@ def parse_json(body: bytes) -> Any:
         raise wrong_fields(400, [("body", f"is nested deeper than {DEEPEST_NESTING}")]) from None
     except ValueError as error:
         # Python reads no integer of more than 4300 digits.
-        text = str(error) if "is no number of JSON" in str(error) else "holds a number with too many digits"
+        text = str(error) if isinstance(error, _NotOursError) else "holds a number with too many digits"
         raise wrong_fields(400, [("body", text)]) from None
 
 
@@ -154,8 +154,22 @@ def _fault(value: Any, depth: int) -> str:
     return ""
 
 
+class _NotOursError(ValueError):
+    """Something that Python reads, and we do not."""
+
+
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")
+    raise _NotOursError(f"{text} is no number of JSON")
+
+
+def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of two values, another reader would take the other one.
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise _NotOursError(f"names the field {name[:LONGEST_NAME_SHOWN]!r} twice in one object")
+        found[name] = value
+    return found
 
 
 def _place(loc: tuple[Any, ...]) -> str:

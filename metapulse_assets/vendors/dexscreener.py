@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator
 
 from metapulse_assets.platform.circuit_breaker import CircuitOpenError
 from metapulse_assets.platform.clock import Clock, system_clock
@@ -75,13 +75,20 @@ class Trades(_Wire):
     sells: Count | None = None
 
 
+def _empty_for_null(value: Any) -> Any:
+    return {} if value is None else value
+
+
+WindowTrades = Annotated[Trades, BeforeValidator(_empty_for_null)]
+
+
 class Windows(_Wire):
     """Trades by window."""
 
-    m5: Trades = Trades()
-    h1: Trades = Trades()
-    h6: Trades = Trades()
-    h24: Trades = Trades()
+    m5: WindowTrades = Trades()
+    h1: WindowTrades = Trades()
+    h6: WindowTrades = Trades()
+    h24: WindowTrades = Trades()
 
 
 class Volumes(_Wire):
@@ -128,8 +135,8 @@ class Pair(_Wire):
 
     @field_validator("quote", "trades", "volume", "price_change", mode="before")
     @classmethod
-    def _empty_for_null(cls, value: Any) -> Any:
-        return {} if value is None else value
+    def _none_is_empty(cls, value: Any) -> Any:
+        return _empty_for_null(value)
 
     @property
     def liquidity_usd(self) -> float | None:

@@ -20,10 +20,15 @@ CHAIN = "solana"
 # The vendor takes 5,000; smaller messages come through slow lines, too.
 KEYS_PER_MESSAGE = 1_000
 LONGEST_NAME = 1_000
-LARGEST_AMOUNT = 1e18
+# What an account can hold at most, of a token that cannot be divided.
+LARGEST_AMOUNT = 2.0**64
+LONGEST_POOL = 100
 SHOWN_CHARACTERS = 200
+TOO_DEEP = "nested too deep"
 
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
+# Native SOL goes by the address of the system program.
+SOL_MINTS = frozenset({WRAPPED_SOL, "11111111111111111111111111111111", "SOL"})
 # A launch that is quoted in one of these is mis-read by the vendor: it names the quote token as the new one.
 QUOTE_MINTS = frozenset(
     {
@@ -37,6 +42,8 @@ QUOTE_MINTS = frozenset(
 
 NEW_TOKENS = '{"method":"subscribeNewToken"}'
 MIGRATIONS = '{"method":"subscribeMigration"}'
+_DECODER = json.JSONDecoder()
+_BLANKS = " \t\r\n,\x1e\x00"
 _ACKNOWLEDGED = ("successfully", "subscribed", "unsubscribed")
 
 
@@ -54,11 +61,15 @@ def _shortened(value: Any) -> Any:
     return plain_text(value[:LONGEST_NAME]) if isinstance(value, str) else value
 
 
+def _pool_name(value: Any) -> Any:
+    return "" if value is None else _shortened(value)
+
+
 Mint = Annotated[str, Field(pattern=r"^[1-9A-HJ-NP-Za-km-z]{32,44}$")]
 # 64 bytes in base58.
 Signature = Annotated[str, Field(pattern=r"^[1-9A-HJ-NP-Za-km-z]{64,88}$")]
 Name = Annotated[str, BeforeValidator(_shortened)]
-PoolName = Annotated[str, Field(max_length=40), BeforeValidator(_shortened)]
+PoolName = Annotated[str, Field(max_length=LONGEST_POOL), BeforeValidator(_pool_name)]
 Amount = Annotated[float, Field(ge=0, le=LARGEST_AMOUNT, allow_inf_nan=False)]
 
 
@@ -74,11 +85,17 @@ class _Traded(_Wire):
     """What creates and trades share. Amounts are SOL and whole tokens. A curve has virtual reserves, an AMM real ones."""
 
     trader: Mint = Field(alias="traderPublicKey")
+    quote_mint: Name | None = Field(None, alias="quoteMint")
     sol_amount: Amount | None = Field(None, alias="solAmount")
     market_cap_sol: Amount | None = Field(None, alias="marketCapSol")
     bonding_curve: Mint | None = Field(None, alias="bondingCurveKey")
     sol_reserve: Amount | None = Field(None, validation_alias=AliasChoices("vSolInBondingCurve", "solInPool"))
     token_reserve: Amount | None = Field(None, validation_alias=AliasChoices("vTokensInBondingCurve", "tokensInPool"))
+
+    @property
+    def is_in_sol(self) -> bool:
+        """Whether what the vendor calls SOL is SOL: it says so of every amount, also where another token was paid."""
+        return not self.quote_mint or self.quote_mint in SOL_MINTS
 
 
 class Launch(_Traded):
@@ -107,8 +124,8 @@ class Trade(_Traded):
 
     @property
     def price_sol(self) -> float | None:
-        """SOL a token, as executed; None where one of the amounts is unknown or 0."""
-        if not self.sol_amount or not self.token_amount:
+        """SOL a token, as executed; None where one of the amounts is unknown or 0, or another token was paid."""
+        if not self.is_in_sol or not self.sol_amount or not self.token_amount:
             return None
         price = self.sol_amount / self.token_amount
         return price if 0 < price <= LARGEST_AMOUNT else None
@@ -126,12 +143,32 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="t
 
 
 def read_frame(raw: bytes) -> Event | Notice:
-    """What a frame says. Raises `FrameError` for one that is no JSON object, of an unknown type, or wrong in a field."""
+    """What a frame says first. Raises `FrameError` for what is no JSON object, of an unknown type, or wrong in a field."""
+    first = read_frames(raw)[0]
+    if isinstance(first, FrameError):
+        raise first
+    return first
+
+
+def read_frames(raw: bytes) -> Sequence[Event | Notice | FrameError]:
+    """Everything that a frame says: usually one thing; each item of a list, and each of several texts, by itself."""
     try:
-        return _EVENT.validate_json(raw)
+        return (_EVENT.validate_json(raw),)
     except ValidationError:
-        # Rare: a notice, a lone surrogate in a name, which only Python's own JSON reads, or something wrong.
-        return _read_slowly(raw)
+        pass
+    found: list[Event | Notice | FrameError] = []
+    text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
+    for said, body in _values(text):
+        if isinstance(body, FrameError):
+            found.append(body)
+            continue
+        try:
+            found.append(_judged(body, said))
+        except FrameError as error:
+            found.append(error)
+        except RecursionError:
+            found.append(FrameError(TOO_DEEP, said[:SHOWN_CHARACTERS], said))
+    return found
 
 
 def subscriptions(mints: Sequence[str]) -> Iterator[str]:
@@ -154,13 +191,43 @@ def connection_url(settings: Settings) -> str:
     return f"{settings.pumpportal_url}?{urlencode({'api-key': key})}" if key else settings.pumpportal_url
 
 
-def _read_slowly(raw: bytes) -> Event | Notice:
-    text = raw.decode("utf-8", "replace")
+def _values(text: str) -> Iterator[tuple[str, Any]]:
+    """The JSON values of a text, one after the other, lists item by item; each with the text that it was read from.
+
+    What is no JSON, from there on, is one `FrameError`. Never empty.
+    """
+    place = _after_blanks(text, 0)
+    while True:
+        try:
+            body, end = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            reason = TOO_DEEP if isinstance(error, RecursionError) else "no JSON"
+            rest = text[place:]
+            yield rest, FrameError(reason, rest[:SHOWN_CHARACTERS], rest)
+            return
+        if isinstance(body, list) and any(isinstance(item, dict) for item in body):
+            yield from ((_text_of(item), item) for item in body)
+        else:
+            yield text[place:end], body
+        place = _after_blanks(text, end)
+        if place == len(text):
+            return
+
+
+def _text_of(item: Any) -> str:
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else "no JSON"
-        raise FrameError(reason, text[:SHOWN_CHARACTERS], text) from None
+        return json.dumps(item)
+    except RecursionError:
+        return ""
+
+
+def _after_blanks(text: str, place: int) -> int:
+    while place < len(text) and text[place] in _BLANKS:
+        place += 1
+    return place
+
+
+def _judged(body: Any, text: str) -> Event | Notice:
     if not isinstance(body, dict):
         raise FrameError(f"{type(body).__name__} where an object was expected", text[:SHOWN_CHARACTERS], body)
     kind = body.get("txType")
@@ -181,7 +248,8 @@ def _notice(body: dict[str, Any], text: str) -> Notice:
         raise FrameError("neither txType nor message", text[:SHOWN_CHARACTERS], body)
     words = said if isinstance(said, str) else json.dumps(said)
     acknowledged = "errors" not in body and words.lower().startswith(_ACKNOWLEDGED)
-    return Notice(text=plain_text(words[:LONGEST_NAME]), is_error=not acknowledged)
+    shown = "".join(sign if sign.isprintable() else " " for sign in plain_text(words[:LONGEST_NAME]))
+    return Notice(text=shown, is_error=not acknowledged)
 
 
 def _described(error: ValidationError) -> str:

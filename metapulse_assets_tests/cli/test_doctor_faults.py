@@ -209,6 +209,21 @@ def test_a_host_that_is_none_and_a_server_without_places(
     assert (found.state, found.cure) == ("wrong", EXHAUSTED_CURE)
 
 
+def test_a_database_url_with_a_wrong_parameter_has_its_cure(command: Command, instance: Path) -> None:
+    url = f"postgresql://u:{PLANTED}@127.0.0.1:1/db?unheard_of=1"
+    found = one(doctor(command, DATABASE_URL=url), "database")
+    assert (found.state, "unheard_of" in found.finding) == ("wrong", True)
+    assert "DATABASE_URL" in found.cure
+
+
+def test_chains_that_nobody_knows_are_named(command: Command, instance: Path) -> None:
+    found = doctor(command, METAPULSE_CHAINS="solana,eth", METAPULSE_WATCHED_TOKENS="bnb:0xabc,base:0xdef")
+    for name, chain in (("METAPULSE_CHAINS", "eth"), ("METAPULSE_WATCHED_TOKENS", "bnb")):
+        line = one(found, name)
+        assert (line.state, line.finding) == ("wrong", f"{chain!r} is no chain that is known here")
+        assert "ethereum" in line.cure
+
+
 def test_urls_that_are_none_and_those_that_the_sandbox_does_not_use(command: Command, instance: Path) -> None:
     found = doctor(
         command,

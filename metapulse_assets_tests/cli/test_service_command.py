@@ -91,8 +91,9 @@ def test_a_token_is_shown_once_and_can_be_revoked(command: Command, engine: sa.E
     assert command("token", "revoke", "1", DATABASE_URL=database_url).stdout == "token 1: revoked\n"
     assert command("token", "revoke", "1", DATABASE_URL=database_url).stdout == "token 1: was revoked before\n"
     assert json.loads(command("token", "list", "--json", DATABASE_URL=database_url).stdout)[0]["holds"] is False
-    unknown = command("token", "revoke", "99", DATABASE_URL=database_url)
-    assert (unknown.exit_code, "there is no token 99" in unknown.stderr) == (1, True)
+    for number in ("99", "99999999999999999999"):
+        unknown = command("token", "revoke", number, DATABASE_URL=database_url)
+        assert (unknown.exit_code, f"there is no token {number}" in unknown.stderr) == (1, True)
     for arguments in (("--scopes", "everything"), ("--scopes", ""), ("--scopes", "jobs:read", "--days", "0")):
         wrong = command("token", "create", "bob", *arguments, DATABASE_URL=database_url)
         assert wrong.exit_code == 2, wrong.output

@@ -59,7 +59,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def metapulse(machine: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*METAPULSE, *arguments], env=machine, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    return subprocess.run(
+        [*METAPULSE, *arguments], env=machine, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def processes_of(machine: dict[str, str]) -> list[list[str]]:

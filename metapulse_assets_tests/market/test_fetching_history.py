@@ -71,10 +71,11 @@ def test_a_failed_question_is_due_again_and_keeps_nobody_from_theirs(engine: sa.
     assert list(asked_for(engine).values()) == [1]
 
 
-def test_a_pool_the_vendor_does_not_have_is_not_asked_for_at_every_tick(engine: sa.Engine) -> None:
-    imported, _ = fetch(engine, Vendor(["HTTP 404", "a candle"]), 2)
+@pytest.mark.parametrize("refusal", ["HTTP 404", "HTTP 422"])
+def test_a_pool_the_vendor_does_not_have_is_not_asked_for_at_every_tick(engine: sa.Engine, refusal: str) -> None:
+    imported, _ = fetch(engine, Vendor([refusal, "a candle"]), 2)
     assert sorted(asked_for(engine).values()) == [0, 1]
-    assert [letter.reason for letter in imported.refused] == ["HTTP 404", "a bad candle"]
+    assert [letter.reason for letter in imported.refused] == [refusal, "a bad candle"]
 
 
 def test_a_vendor_that_is_not_being_called_is_not_asked_any_more(engine: sa.Engine) -> None:

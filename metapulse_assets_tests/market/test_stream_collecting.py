@@ -155,6 +155,35 @@ def test_a_vendor_that_is_down_is_tried_until_it_is_up(platform_on: MakePlatform
     assert all("ConnectionRefusedError" in line or "OSError" in line for line in ran.said if "connecting again" in line)
 
 
+def test_who_is_answered_and_cut_off_at_once_is_asked_ever_later(
+    platform_on: MakePlatform, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[int] = []
+
+    def noted(count: int, first: float) -> float:
+        failures.append(count)
+        return 0.0
+
+    monkeypatch.setattr(collecting, "pause_after", noted)
+    answers: list[Action] = [raw({"message": "Subscribed to something."})] * 2
+    script: list[Action] = [
+        *answers,
+        Cut(),
+        *answers,
+        Cut(),
+        *answers,
+        raw(create(1)),
+        Cut(),
+        *answers,
+        Cut(),
+        *answers,
+        raw(create(2)),
+    ]
+    with feeding(script) as feed:
+        run_until(platform_on(feed), lambda _: written(engine) == 2)
+    assert failures[:4] == [1, 2, 0, 1]
+
+
 def test_pauses_double_up_to_a_minute_and_are_spread() -> None:
     longest = [pause_after(failures, 1.0, lambda: 1.0) for failures in range(9)]
     assert longest == [1, 2, 4, 8, 16, 32, 60, 60, 60]

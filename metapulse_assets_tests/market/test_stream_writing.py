@@ -88,6 +88,32 @@ def test_each_kind_of_frame_becomes_a_row_of_its_table(writing: Writing, engine:
     ]
 
 
+def test_what_was_paid_in_another_token_has_no_amount_in_sol(writing: Writing, engine: sa.Engine) -> None:
+    writing.write(create(1, quoteMint=USDC), trade(2, quoteMint=USDC), trade(3))
+    in_sol = ("sol_amount", "sol_reserve", "market_cap_sol")
+    with engine.connect() as connection:
+        launch = connection.execute(sa.select(token_launches)).mappings().one()
+        other, usual = connection.execute(sa.select(token_trades).order_by("received_at")).mappings().all()
+    for row in (launch, other):
+        assert [row[name] for name in in_sol] == [None] * 3
+        assert row["token_reserve"] is not None
+    assert (launch["initial_buy_tokens"], other["token_amount"], other["price_sol"]) == (1_000.5, 2_000.0, None)
+    assert None not in [usual[name] for name in (*in_sol, "price_sol")]
+
+
+def test_of_several_things_in_a_frame_the_good_ones_are_rows(writing: Writing, engine: sa.Engine) -> None:
+    lines = b"\n".join(map(raw, (create(1), {**trade(2), "solAmount": -1}, migrate(3), {"message": "Subscribed."})))
+    written = writing.write(lines, [create(4), trade(5), 6])
+    assert (sum(written.rows.values()), written.refused, len(written.notices), written.frames) == (4, 2, 1, 2)
+    assert column(engine, "token_launches", "signature") == [signature(1), signature(4)]
+    with engine.connect() as connection:
+        reasons = connection.exec_driver_sql("SELECT item_key, reason FROM dead_letters ").all()
+    assert sorted(tuple(row) for row in reasons) == [
+        (signature(2), "solAmount: Input should be greater than or equal to 0"),
+        ("6", "int where an object was expected"),
+    ]
+
+
 def test_a_row_leads_to_the_very_bytes_of_its_frame(writing: Writing, engine: sa.Engine) -> None:
     odd = json.dumps(create(1, name="x\ny\u202e"), indent=2).encode()
     writing.write(odd, b"\xff\xfe no text", migrate(2))

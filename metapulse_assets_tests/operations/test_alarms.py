@@ -19,10 +19,12 @@ from metapulse_assets.operations.alarms import (
     mark_delivered,
     observe,
     of_health,
+    of_queues,
     open_keys,
     stale_assets,
 )
 from metapulse_assets.operations.health import HealthRow
+from metapulse_assets.operations.queue_measuring import MANY_DEAD_LETTERS, QueueRow
 from metapulse_assets.operations.tables import alarms, job_logs
 from metapulse_assets_tests.operations.conftest import NOON
 
@@ -171,6 +173,15 @@ def test_checks_that_do_not_pass_are_alarms_as_grave_as_they() -> None:
         ("check_failed:candles:gaps", "warning"),
     ]
     assert "run signals again" in found[0].text
+
+
+def test_whatever_a_queue_is_called_its_alarms_can_be_stored(engine: sa.Engine) -> None:
+    name = "".join(chr(0x4E00 + place * 7919 % 20_000) for place in range(880))
+    row = QueueRow(name, *(3, 0, 0, 0, 0, 0, 3600.0, MANY_DEAD_LETTERS), *(None, None, 0, 0, 0, 0.0))
+    with engine.begin() as connection:
+        opened = evaluate(connection, of_queues([row]), NOON).opened
+        assert opened == (f"queue_letters:{name[:200]}", f"queue_stuck:{name[:200]}")
+        assert evaluate(connection, of_queues([row]), NOON).opened == ()
 
 
 def test_of_health_only_what_has_no_alarm_of_its_own_is_told() -> None:

@@ -115,6 +115,8 @@ def test_a_delayed_job_is_due_later(engine: sa.Engine) -> None:
         (NewJob("t-noop", {"name": {1}}), r"jobs\[1\]\.data of t-noop: .*set is not JSON serializable"),
         (NewJob("t-noop", [1]), r"jobs\[1\]\.data of t-noop: is not an object"),  # type: ignore[arg-type]
         (NewJob("t-noop", {}, delay=timedelta(seconds=-1)), r"jobs\[1\]\.delay of t-noop: is below 0"),
+        (NewJob("t-noop", {}, delay=timedelta.max), r"jobs\[1\]\.delay of t-noop: .* above 365 days"),
+        (NewJob("t-noop", {}, unique_id="ü" * 1_001), r"jobs\[1\]\.unique_id of t-noop: is longer than 2000 bytes"),
         (NewJob("t-noop", {}, unique_id=""), r"jobs\[1\]\.unique_id of t-noop"),
         (NewJob("t-noop", {}, priority="urgent"), r"priority: 'urgent' is none of high, medium, low"),  # type: ignore[arg-type]
         (NewJob("t-noop", {}, priority=-1), "priority: -1 is not between 0"),

@@ -181,7 +181,7 @@ def test_nothing_is_begun_while_the_processors_are_too_busy(
     with engine.begin() as connection:
         enqueue_many(connection, [NewJob("t-noop", {})] * 5)
     with caplog.at_level("INFO", "metapulse.worker"):
-        work(settings, "t-noop", cpu_limit=50.0, lease_seconds=0.15)
+        work(settings, "t-noop", cpu_limit=50.0, lease_seconds=1.0)
     assert claimed == [0, 0, 0]
     assert fetch(engine, "SELECT status, count(*) FROM job_attempts GROUP BY 1") == [("completed", 5)]
     assert "free enough again" in caplog.text

@@ -94,6 +94,8 @@ WRONG: list[tuple[str | bytes, int, str, str]] = [
     ('{"type": "t-echo", "id": ""}', 422, "id", "at least 1"),
     ('{"type": "t-echo", "id": "12"}', 422, "id", "number alone"),
     ('{"type": "t-echo", "extra": 1}', 422, "extra", "not permitted"),
+    ('{"type": "t-echo", "type": "t-noop"}', 400, "body", "names the field 'type' twice"),
+    (JOB % '{"a": {"b": 1, "b": 1}}', 400, "body", "names the field 'b' twice"),
     (JOB % '{"a": [1, "b\\u0000"]}', 422, "data.a[1]", "holds a NUL"),
     (JOB % '{"a\\u0000": 1}', 422, "data", "the name of a field holds a NUL"),
     (JOB % '{"a": "\\ud800"}', 422, "data.a", "surrogate"),

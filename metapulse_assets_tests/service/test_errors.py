@@ -132,7 +132,18 @@ def test_a_database_that_is_newer_than_this_program_is_waited_for(
     assert any("9999" in line.getMessage() for line in lines)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while service.get("/jobs").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_every_page_answers_head_as_it_answers_get(service: TestClient) -> None:
+    paths = ("/jobs", "/workers", "/signals", "/tokens", "/dlq", "/metrics", "/docs", "/jobs/4711", "/nothing", "/jobs?limit=0")
+    for path in paths:
+        got, head = service.get(path), service.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+        assert int(head.headers["Content-Length"]) > 0
+    refused = service.head("/workers/pause")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")

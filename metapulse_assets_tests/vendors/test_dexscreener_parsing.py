@@ -85,6 +85,9 @@ def test_windows_that_are_absent_are_not_known(absent: Any) -> None:
     assert set(pair.price_change.model_dump().values()) == set(pair.volume.model_dump().values()) == {None}
     assert pair.trades.h24.buys is None
     assert pair.quote.address is None
+    for window in WINDOWS:
+        pair = one(txns={window: None}, volume={window: None}, priceChange={window: None})
+        assert getattr(pair.trades, window).sells is None
 
 
 def test_numbers_may_come_as_texts() -> None:

@@ -20,10 +20,21 @@ from metapulse_assets.vendors.pumpportal import (
     Trade,
     connection_url,
     read_frame,
+    read_frames,
     subscriptions,
     trade_messages,
 )
-from metapulse_assets_tests.market.stream_frames import amm_trade, bonk_create, create, migrate, mint, raw, signature, trade
+from metapulse_assets_tests.market.stream_frames import (
+    USDC,
+    amm_trade,
+    bonk_create,
+    create,
+    migrate,
+    mint,
+    raw,
+    signature,
+    trade,
+)
 
 
 def test_a_launch_on_the_curve() -> None:
@@ -93,6 +104,104 @@ def test_a_name_of_any_length_is_kept_in_part_and_a_lone_surrogate_replaced() ->
     odd = read_frame(raw(create(5)).replace(b"Coin 5", b"a\\ud800b"))
     assert isinstance(odd, Launch)
     assert odd.name == "a?b"
+
+
+@pytest.mark.parametrize("pool", ["bonk", "launchlab", "raydium-cpmm", "mayhem", "pump-amm", "auto", mint(4)])
+@pytest.mark.parametrize("make", [create, bonk_create, migrate, trade, amm_trade])
+def test_any_pool_is_taken(make: Any, pool: str) -> None:
+    event = read_frame(raw({**make(5), "pool": pool}))
+    assert isinstance(event, Launch | Migration | Trade)
+    assert event.pool == pool
+
+
+@pytest.mark.parametrize("make", [create, migrate, trade])
+@pytest.mark.parametrize("changes", [{"pool": None}, {"pool": ""}, {}])
+def test_a_pool_may_be_left_out(make: Any, changes: dict[str, Any]) -> None:
+    frame = make(5)
+    del frame["pool"]
+    event = read_frame(raw({**frame, **changes}))
+    assert isinstance(event, Launch | Migration | Trade)
+    assert event.pool == ""
+
+
+def test_every_field_that_is_not_needed_may_be_null_or_absent() -> None:
+    needed = {"signature", "mint", "traderPublicKey", "txType"}
+    for frame in (create(5), trade(5)):
+        nulls = {name: value if name in needed else None for name, value in frame.items()}
+        bare = {name: value for name, value in frame.items() if name in needed}
+        assert read_frame(raw(nulls)) == read_frame(raw(bare))
+        assert isinstance(read_frame(raw(bare)), Launch | Trade)
+
+
+@pytest.mark.parametrize(
+    ("quote", "is_in_sol"),
+    [
+        *((None, True), ("", True), ("So11111111111111111111111111111111111111112", True)),
+        *(("11111111111111111111111111111111", True), (USDC, False), (mint(6), False)),
+    ],
+)
+def test_what_was_paid_in_another_token_is_not_taken_for_sol(quote: str | None, is_in_sol: bool) -> None:
+    for frame in (create(5, quoteMint=quote), trade(5, quoteMint=quote)):
+        event = read_frame(raw(frame))
+        assert isinstance(event, Launch | Trade)
+        assert event.is_in_sol is is_in_sol
+        if isinstance(event, Trade):
+            assert (event.price_sol is not None) is is_in_sol
+
+
+def test_the_largest_amount_that_an_account_can_hold_is_taken() -> None:
+    event = read_frame(raw(trade(5, tokenAmount=2**64 - 1, newTokenBalance=float(2**64 - 1), solAmount=1e-9)))
+    assert isinstance(event, Trade)
+    assert event.token_amount == 2.0**64
+
+
+FIRST, SECOND = raw(create(5)), raw(migrate(6))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(
+            FIRST + SECOND,
+            FIRST + b"\n" + SECOND + b"\n",
+            b" \r\n" + FIRST + b",\t" + SECOND,
+            b"[" + FIRST + b"," + SECOND + b"]",
+        ),
+        *(FIRST + b"[" + SECOND + b"]", b"\xef\xbb\xbf" + FIRST + b"\x1e" + SECOND),
+    ],
+)
+def test_a_frame_may_say_several_things(frame: bytes) -> None:
+    assert list(read_frames(frame)) == [read_frame(FIRST), read_frame(SECOND)]
+
+
+def test_of_several_things_only_the_wrong_ones_are_refused() -> None:
+    launch, wrong, notice, rest = read_frames(FIRST + raw(trade(7, mint="0x")) + b'{"message":"Unsubscribed."}' + SECOND[:50])
+    assert launch == read_frame(FIRST)
+    assert isinstance(wrong, FrameError)
+    assert (wrong.letter.item_key, wrong.letter.payload["mint"]) == (signature(7), "0x")
+    assert wrong.letter.reason.startswith("mint: ")
+    assert notice == Notice(text="Unsubscribed.", is_error=False)
+    assert isinstance(rest, FrameError)
+    assert (rest.letter.reason, rest.letter.payload) == ("no JSON", SECOND[:50].decode())
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(b'{"errors":%b}', b'[{"a":%b},1]', b'{"txType":"create","signature":%b}', b'{"txType":%b}'),
+        *(b'[{"txType":"buy","signature":%b}]', b'{"txType":"create","name":%b}'),
+    ],
+)
+def test_however_deep_a_frame_is_nested_it_is_no_more_than_refused(frame: bytes) -> None:
+    # About as deep as the interpreter goes: reading may succeed where writing it out again does not.
+    for depth in range(900, 1_005):
+        assert len(read_frames(frame % (b"[" * depth + b"]" * depth))) in (1, 2)
+
+
+def test_a_notice_cannot_steer_a_terminal() -> None:
+    notice = read_frame(raw({"errors": "bad\x1b[2J\nkey\u202e"}))
+    assert isinstance(notice, Notice)
+    assert notice.text == "bad [2J key "
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ class Collector:
     wanted_mints: Callable[[], Collection[str]] = frozenset
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _last_frame: float = 0.0
+    _asked: int = 0
     _connection: ClientConnection | None = None
     _is_ending: bool = False
 
@@ -70,15 +71,16 @@ class Collector:
             await self._connection.close()
 
     async def run(self) -> None:
-        """Connect, read, and connect again after a pause that doubles until a frame has come."""
+        """Connect, read, and connect again after a pause that doubles until more has come than answers to what was asked."""
         failures = 0
         while True:
-            frames_before = self.status.frames
+            frames_before, self._asked = self.status.frames, 0
             reason = await self._one_connection()
             self.status.connected = False
             if self._is_ending:
                 return
-            failures = 0 if self.status.frames > frames_before else failures + 1
+            # Who is banned may be answered and then cut off; each try would prolong it.
+            failures = 0 if self.status.frames > frames_before + self._asked else failures + 1
             pause = pause_after(failures, self.policy.reconnect_seconds)
             self.say(f"feed: {reason}; connecting again in {pause:.1f} s")
             await asyncio.sleep(pause)
@@ -90,6 +92,7 @@ class Collector:
                 subscribed = frozenset(self.wanted_mints()) if self.policy.with_trades else frozenset()
                 for message in subscriptions(sorted(subscribed)):
                     await connection.send(message)
+                    self._asked += 1
                 self._connection = connection
                 self.status.connected = True
                 self.status.connections += 1

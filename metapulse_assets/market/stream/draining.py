@@ -24,7 +24,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 ATTEMPTS_ON_BAD_DATA = 3
 BEAT_SECONDS = 10.0
 # What says that the rows are wrong; everything else may pass, and is waited for.
-BAD_DATA = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, UnicodeError, LookupError)
+BAD_DATA = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, UnicodeError, LookupError, RecursionError)
 
 
 @dataclass
@@ -149,4 +149,4 @@ async def in_thread(call: Callable[[], Result]) -> Result:
 
 
 def _say_notice(notice: Notice, say: Callable[[str], None]) -> None:
-    say(f"feed {'complains' if notice.is_error else 'says'}: {notice.text}")
+    say(redact(f"feed {'complains' if notice.is_error else 'says'}: {notice.text}", known_secrets()))

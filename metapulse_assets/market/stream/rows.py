@@ -15,7 +15,7 @@ from metapulse_assets.vendors.pumpportal import (
     Migration,
     Notice,
     Trade,
-    read_frame,
+    read_frames,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,17 +73,15 @@ def read_batch(frames: Iterable[Frame]) -> BatchRows:
         if not batch.frames:
             batch.first_us = frame.received_us
         batch.frames += 1
-        try:
-            event = read_frame(frame.raw)
-        except FrameError as error:
-            batch.refused.append(error.letter)
-            continue
-        if isinstance(event, Notice):
-            batch.notices.append(event)
-        elif event.mint in QUOTE_MINTS:
-            batch.quote_mints += 1
-        else:
-            _add(batch, event, frame.received_us)
+        for event in read_frames(frame.raw):
+            if isinstance(event, FrameError):
+                batch.refused.append(event.letter)
+            elif isinstance(event, Notice):
+                batch.notices.append(event)
+            elif event.mint in QUOTE_MINTS:
+                batch.quote_mints += 1
+            else:
+                _add(batch, event, frame.received_us)
     return batch
 
 
@@ -96,11 +94,16 @@ def _add(batch: BatchRows, event: Event, received_us: int) -> None:
         rows[key] = row_of(event, received_us)
 
 
+def _sol(event: Launch | Trade, amount: float | None) -> float | None:
+    return amount if event.is_in_sol else None
+
+
 def _launch(event: Launch, received_us: int) -> Row:
     return (
         *(received_us, event.signature, event.mint, event.pool),
         *(event.trader, event.bonding_curve, event.symbol, event.name, event.uri, event.is_mayhem),
-        *(event.initial_buy, event.sol_amount, event.sol_reserve, event.token_reserve, event.market_cap_sol),
+        *(event.initial_buy, _sol(event, event.sol_amount), _sol(event, event.sol_reserve)),
+        *(event.token_reserve, _sol(event, event.market_cap_sol)),
     )
 
 
@@ -111,8 +114,8 @@ def _migration(event: Migration, received_us: int) -> Row:
 def _trade(event: Trade, received_us: int) -> Row:
     return (
         *(received_us, event.signature, event.mint, event.pool),
-        *(event.trader, event.type, event.sol_amount, event.token_amount, event.price_sol, event.market_cap_sol),
-        *(event.trader_balance, event.sol_reserve, event.token_reserve),
+        *(event.trader, event.type, _sol(event, event.sol_amount), event.token_amount, event.price_sol),
+        *(_sol(event, event.market_cap_sol), event.trader_balance, _sol(event, event.sol_reserve), event.token_reserve),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from metapulse_assets.platform.json_logs import known_secrets
 from metapulse_assets.platform.redaction import redact
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.work_queue.claiming import Claimed
-from metapulse_assets.platform.work_queue.job import GiveUp, Job, RetryLater
+from metapulse_assets.platform.work_queue.job import LONGEST_PAUSE_SECONDS, GiveUp, Job, RetryLater
 from metapulse_assets.platform.work_queue.policies import Policy, doubling, pause_after
 from metapulse_assets.platform.work_queue.registry import Handler
 from metapulse_assets.platform.work_queue.settling import LeaseLost, Outcome, as_error, as_result, settle, settle_in
@@ -52,9 +53,12 @@ async def run_attempt(handler: Handler, job: Job, claimed: Claimed, means: Means
         return _failed(claimed, _message(error))
     except RetryLater as error:
         return judge(policy, settings, claimed, _message(error), error.seconds)
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _is_being_canceled():
+            raise
         if isinstance(error, TimeoutError) and time_out.expired():
             return judge(policy, settings, claimed, f"timeout: it ran longer than {policy.timeout_seconds:g} s")
+        # A handler that ends the program, or whose own tasks were canceled, has failed: the worker and its other jobs go on.
         return judge(policy, settings, claimed, _message(error))
 
 
@@ -63,9 +67,20 @@ def judge(policy: Policy, settings: Settings, job: Claimed, error: str, pause: f
     if job.attempt >= (settings.worker_max_attempts if policy.attempts is None else policy.attempts):
         return _failed(job, error)
     if pause is None:
-        backoff = doubling(settings.worker_backoff_delay / 1000) if policy.backoff is None else policy.backoff
-        pause = pause_after(backoff, job.attempt)
-    return Outcome(job, "retried", error=error, pause_seconds=max(pause, 0.0))
+        usual = doubling(settings.worker_backoff_delay / 1000)
+        try:
+            pause = float(pause_after(usual if policy.backoff is None else policy.backoff, job.attempt))
+            if math.isnan(pause):
+                raise ValueError("nan is no pause")
+        except Exception as fault:
+            pause = pause_after(usual, 1)
+            error = as_error(f"{error}; and its queue's backoff fails: {type(fault).__name__}: {fault}")
+    return Outcome(job, "retried", error=error, pause_seconds=min(max(pause, 0.0), LONGEST_PAUSE_SECONDS))
+
+
+def _is_being_canceled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _in_transaction(handler: Handler, job: Job, claimed: Claimed, means: Means) -> None:
@@ -93,7 +108,10 @@ def _failed(job: Claimed, error: str) -> Outcome:
     return Outcome(job, "failed", error=error)
 
 
-def _message(error: Exception) -> str:
-    text = str(error).strip()
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = "its message cannot be shown"
     named = text if isinstance(error, GiveUp | RetryLater) and text else f"{type(error).__name__}: {text}".rstrip(": ")
     return as_error(redact(named, known_secrets()))

@@ -1,13 +1,12 @@
 """Taking jobs out of the queue: PgQueuer's claim, and a row of the ledger for each, in one transaction."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from metapulse_assets.platform.work_queue.json_text import storable_json
+from metapulse_assets.platform.work_queue.json_text import read_json, unreadable
 from metapulse_assets.platform.work_queue.pausing import ALL
 from metapulse_assets.platform.work_queue.pgqueuer_schema import QUEUE_TABLE, numbered, pgqueuer_settings, pyformat
 
@@ -116,12 +115,11 @@ def _claimed(row: dict[str, Any], lost: int) -> Claimed:
     payload = bytes(row["payload"] or b"{}")
     refusal = None
     try:
-        data = json.loads(payload)
+        data = read_json(payload)
         if not isinstance(data, dict):
             raise ValueError(f"{type(data).__name__} in the place of an object")
-        storable_json(data)
     except ValueError as error:
-        data, refusal = {"unreadable_payload": payload.hex()}, f"its payload cannot be read: {error}"
+        data, refusal = unreadable(payload), f"its payload cannot be read: {error}"
     return Claimed(row["id"], row["entrypoint"], data, row["attempts"] + 1, row["created"], lost, refusal)
 
 

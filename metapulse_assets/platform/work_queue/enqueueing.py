@@ -31,6 +31,9 @@ Rows = list[Sequence[Any]]
 BATCH = 5_000
 # A job with the same id may end between the refusal and the look at it; then its place is free.
 TRIES = 5
+LONGEST_DELAY = timedelta(days=365)
+# The index that keeps ids unique takes little more.
+LONGEST_ID_BYTES = 2_000
 
 
 @dataclass(frozen=True)
@@ -149,10 +152,12 @@ def _checked(place: int, job: NewJob) -> _Checked:
     except (TypeError, ValueError) as error:
         raise ValueError(f"jobs[{place}].data of {job.queue}: {error}") from None
     delay = job.delay or timedelta()
-    if delay < timedelta():
-        raise ValueError(f"jobs[{place}].delay of {job.queue}: is below 0")
+    if not timedelta() <= delay <= LONGEST_DELAY:
+        raise ValueError(f"jobs[{place}].delay of {job.queue}: is below 0 or above {LONGEST_DELAY.days} days")
     if job.unique_id is not None and (not job.unique_id or "\0" in job.unique_id):
         raise ValueError(f"jobs[{place}].unique_id of {job.queue}: is empty or holds a NUL")
+    if len((job.unique_id or "").encode(errors="replace")) > LONGEST_ID_BYTES:
+        raise ValueError(f"jobs[{place}].unique_id of {job.queue}: is longer than {LONGEST_ID_BYTES} bytes")
     key = None if job.unique_id is None else f"{job.queue}:{job.unique_id}"
     # PgQueuer takes the largest first.
     priority = -priority_number(policy.priority if job.priority is None else job.priority)

@@ -1,12 +1,12 @@
 """One job with all that is known of it, and the newest jobs: from the queue while a job is open, from the ledger after."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from metapulse_assets.platform.work_queue.enqueueing import Connection, execute
+from metapulse_assets.platform.work_queue.json_text import read_json, unreadable
 from metapulse_assets.platform.work_queue.pausing import ALL
 from metapulse_assets.platform.work_queue.pgqueuer_schema import QUEUE_TABLE
 from metapulse_assets.platform.work_queue.statistics import Attempt, history
@@ -85,16 +85,16 @@ def _data(payload: Any) -> Any:
     if payload is None:
         return None
     try:
-        return json.loads(bytes(payload))
+        return read_json(bytes(payload))
     except ValueError:
-        return {"unreadable_payload": bytes(payload).hex()}
+        return unreadable(bytes(payload))
 
 
 _OPEN = f"""
 SELECT q.id, q.entrypoint,
     CASE WHEN q.status = 'picked' THEN 'active' WHEN q.execute_after > now() THEN 'delayed'
         WHEN EXISTS (SELECT FROM paused_queues WHERE queue IN (q.entrypoint, '{ALL}')) THEN 'paused' ELSE 'waiting' END,
-    substr(q.dedupe_key, length(q.entrypoint) + 2), q.payload, -q.priority,
+    substr(q.dedupe_key, length(q.entrypoint) + 2), q.payload, -q.priority::bigint,
     coalesce(a.attempt, 0), CASE WHEN q.status = 'picked' THEN a.progress END, NULL::jsonb, a.error, q.created, q.execute_after,
     a.started_at, NULL::timestamptz, CASE WHEN q.status = 'picked' THEN a.worker END, NULL::bigint
 FROM {QUEUE_TABLE} AS q LEFT JOIN LATERAL (

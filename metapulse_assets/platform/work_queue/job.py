@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from metapulse_assets.platform.runtime import Platform
 
 JobData = dict[str, Any]
+LONGEST_PAUSE_SECONDS = 365 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class RetryLater(Exception):  # noqa: N818 - an instruction, not an error
     """Raised by a handler: this attempt failed, and the next is to come in so many seconds, whatever the policy's pause."""
 
     def __init__(self, seconds: float, reason: str) -> None:
-        """`seconds`: from now on; `reason`: what went wrong."""
+        """`seconds`: from now on; `reason`: what went wrong. Raises ValueError for a time that is none."""
+        if not isinstance(seconds, int | float) or not seconds <= LONGEST_PAUSE_SECONDS:
+            raise ValueError(f"RetryLater.seconds: {seconds!r} is not a number up to {LONGEST_PAUSE_SECONDS:,.0f} ({reason})")
         super().__init__(reason)
         self.seconds = seconds
 

@@ -1,5 +1,6 @@
 """How the jobs of a queue are treated: tries, pauses between them, time, how many at once, how important. Plain values."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,11 +36,11 @@ class Policy:
         """Refuse what makes no sense, by name."""
         if self.attempts is not None and self.attempts < 1:
             raise ValueError(f"attempts: {self.attempts} is not at least 1")
-        if self.timeout_seconds <= 0:
+        if not self.timeout_seconds > 0:
             raise ValueError(f"timeout_seconds: {self.timeout_seconds} is not above 0")
         if self.concurrency < 0 or self.restarts < 0:
             raise ValueError("concurrency and restarts: not below 0")
-        if isinstance(self.backoff, Sequence) and (not self.backoff or min(self.backoff) < 0):
+        if isinstance(self.backoff, Sequence) and not (self.backoff and all(0 <= s < math.inf for s in self.backoff)):
             raise ValueError(f"backoff: {self.backoff!r} is not a list of seconds")
         priority_number(self.priority)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Ending = Literal["completed", "retried", "failed", "released"]
 LONGEST_ERROR = 4_000
+LONGEST_RESULT = 10_000_000
 DEADLOCK_TRIES = 5
 
 
@@ -63,10 +64,15 @@ def settle_in(connection: "sa.Connection", worker_id: UUID, outcomes: Sequence[O
 
 def as_result(value: Any) -> str | None:
     """What a handler returned, as it is stored; raises ValueError for what cannot be."""
+    if value is None:
+        return None
     try:
-        return None if value is None else storable_json(value)
+        text = storable_json(value)
     except ValueError as error:
         raise ValueError(f"the handler's result {error}") from None
+    if len(text) > LONGEST_RESULT:
+        raise ValueError(f"the handler's result has {len(text):,} characters, more than {LONGEST_RESULT:,}")
+    return text
 
 
 def as_error(text: str) -> str:

@@ -73,9 +73,9 @@ def list_tokens(connection: sa.Connection) -> list[ApiToken]:
 
 def revoke_token(connection: sa.Connection, token_id: int, now: datetime) -> bool:
     """Let a token open nothing any more; False if it was revoked before. Raises `TokenError` if there is none."""
-    row = connection.execute(
-        sa.select(api_tokens.c.revoked_at).where(api_tokens.c.id == token_id).with_for_update()
-    ).one_or_none()
+    # As text: a number that no column holds names no token either.
+    named = sa.cast(api_tokens.c.id, sa.Text) == str(token_id)
+    row = connection.execute(sa.select(api_tokens.c.revoked_at).where(named).with_for_update()).one_or_none()
     if row is None:
         raise TokenError(f"there is no token {token_id}")
     if row.revoked_at is None:

@@ -92,7 +92,7 @@ def is_local(address: str | None, headers: Mapping[str, str]) -> bool:
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return False
     origin = headers.get("origin")
-    return origin is None or (urlsplit(origin).scheme in ("http", "https") and _authority(origin) == host.lower())
+    return origin is None or _origin_of(origin) in (("http", host.lower()), ("https", host.lower()))
 
 
 def address_key(address: str | None) -> str:
@@ -133,8 +133,9 @@ def _is_loopback_address(address: str) -> bool:
     return (mapped or found).is_loopback
 
 
-def _authority(origin: str) -> str:
+def _origin_of(origin: str) -> tuple[str, str]:
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin)
     except ValueError:
-        return ""
+        return "", ""
+    return parts.scheme, parts.netloc.lower()

@@ -1,6 +1,6 @@
 """Pages of the state: how MetaPulse stands, whether the service lives, whether it is ready. For people and for probes.
 
-They need no token, are not counted, and answer HEAD as well. What is measured is in `health/live.py`.
+They need no token and are not counted. What is measured is in `health/live.py`.
 """
 
 from typing import Any
@@ -61,7 +61,6 @@ def status_code(health: LiveHealth) -> int:
     return 503 if health.status == "down" else 200
 
 
-@router.head("/health", include_in_schema=False)
 @router.get(
     "/health",
     responses={
@@ -87,7 +86,6 @@ async def health(request: Request) -> Response:
     return answer(document, status_code(found))
 
 
-@router.head("/health/summary", include_in_schema=False)
 @router.get(
     "/health/summary",
     responses={
@@ -110,14 +108,12 @@ async def summary(request: Request) -> Response:
     return answer(document, status_code(found))
 
 
-@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", responses={200: shown("The process answers", {"live": True})})
 async def live() -> Response:
     """Whether the process answers. Nothing else is touched: a database that is away is no reason to start it again."""
     return answer({"live": True})
 
 
-@router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready",
     responses={
