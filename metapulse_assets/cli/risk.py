@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metapulse_assets.cli.failures import WRONG_USE, CommandError
+from metapulse_assets.cli.terminal import say
 
 
 def risk(
@@ -17,7 +18,7 @@ def risk(
             metavar="FILE.csv",
             help="Pools with their liquidity actions (LIQUIDITY_POOL_ADDRESS, MINT, NUM_LIQUIDITY_ADDS, "
             "NUM_LIQUIDITY_REMOVES, FIRST_POOL_ACTIVITY_TIMESTAMP), or launches with their first hour (token_mint, "
-            "max_price, posterior_min_price, longest_inactivity).",
+            "max_price, posterior_min_price, longest_inactivity). What a file does not have counts as unknown.",
         ),
     ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file, not to standard output.")] = None,
@@ -36,7 +37,10 @@ def risk(
 
     moment = None if as_of is None else _moment(as_of)
     try:
-        scores = scores_csv(read_pools(file, moment))
+        table = read_pools(file, moment)
+        scores = scores_csv(table)
+        if table.missing:
+            say(f"{file}: no column {', '.join(table.missing)}: counts as unknown of every pool")
         if output is None:
             sys.stdout.write(scores)
         else:

@@ -15,6 +15,8 @@ LONGEST_SUMMARY, LONGEST_POINT, MOST_POINTS = 600, 240, 6
 """What is kept of the words; longer ones are cut, as they decide nothing."""
 
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
+_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
+"""Some servers leave a model's thoughts before its answer."""
 _STRICT = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 Level = Literal["low", "medium", "high"]
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -95,6 +97,7 @@ def _parse_scores(snapshot: Mapping[str, Any], texts: Sequence[str]) -> dict[str
 
 
 def _read(model: type[Answer], text: str) -> Answer:
+    text = _THOUGHTS.sub("", text)
     fenced = _FENCE.match(text)
     try:
         body = json.loads(fenced[1] if fenced else text, parse_constant=_refuse_constant)

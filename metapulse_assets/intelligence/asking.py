@@ -21,8 +21,8 @@ AT_ONCE = 4
 """Questions under way at one provider. Own choice: the shared rate limit decides the rest."""
 STALE = timedelta(minutes=30)
 """A question older than this is not asked any more: its numbers are history. Own choice: two of its cadences."""
-_HOPELESS = ("HTTP 401", "HTTP 403", "HTTP 404")
-"""Refusals that the next question would meet too: wrong key, no access, no such model."""
+_HOPELESS = ("HTTP 401", "HTTP 402", "HTTP 403", "HTTP 404", "HTTP 400 API_KEY_INVALID", "HTTP 400 FAILED_PRECONDITION")
+"""Refusals that the next question would meet too: wrong key, no credit, no access, no such model, not in this country."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Asker:
                 if replies[-1].status != "ok":
                     break
         finally:
-            costs = [cost_of(reply, outlook.asked_model) for reply in replies]
+            costs = [cost_of(reply, outlook.asked_model, question) for reply, question in zip(replies, questions, strict=False)]
             self.budget.settle(worst, sum(cost for cost, _ in costs))
         self._learn(outlook.provider, replies[-1])
         return _answered(asked, outlook, replies, costs)

@@ -85,13 +85,13 @@ def read_states(connection: sa.Connection, token_ids: Sequence[int], as_of: date
                 token_id=token_id,
                 price_usd=row.price_usd,
                 metrics_at=row.observed_at,
-                metrics=_numbers(row, _METRICS),
+                metrics=metrics_of(row),
                 readings=readings.get(token_id, {}),
                 hits=hits.get(token_id, ()),
                 risk_level=risk.level if risk else "unknown",
                 risk_score=risk.score if risk else None,
                 social_at=posts.as_of if posts else None,
-                social=_numbers(posts, _SOCIAL) if posts else {},
+                social=social_of(posts) if posts else {},
                 # From 0 to 1 to the scale of the other sentiments.
                 model_sentiment=2 * mood.probability_up - 1 if mood and mood.probability_up is not None else None,
             )
@@ -164,10 +164,23 @@ def _read_readings(
             [t.timeframe == timeframe, t.opened_at > as_of - READING_AGE[timeframe], t.available_at <= as_of],
         )
         for token_id, row in rows.items():
-            found.setdefault(token_id, {})[timeframe] = TechnicalReading(
-                row.opened_at, row.close, row.trend, row.recommendation, _numbers(row, _READING)
-            )
+            found.setdefault(token_id, {})[timeframe] = reading_of(row)
     return found
+
+
+def reading_of(row: sa.Row[Any]) -> TechnicalReading:
+    """What models are shown of a row of `technical_analyses`, which may hold more."""
+    return TechnicalReading(row.opened_at, row.close, row.trend, row.recommendation, _numbers(row, _READING))
+
+
+def metrics_of(row: sa.Row[Any]) -> Numbers:
+    """Of a row of `token_metrics`."""
+    return _numbers(row, _METRICS)
+
+
+def social_of(row: sa.Row[Any]) -> Numbers:
+    """Of a row of `social_metrics`."""
+    return _numbers(row, _SOCIAL)
 
 
 def _read_hits(connection: sa.Connection, token_ids: Sequence[int], as_of: datetime, since: datetime) -> dict[int, list[Hit]]:

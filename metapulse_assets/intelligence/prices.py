@@ -49,10 +49,16 @@ def price_of(model: str) -> Price | None:
     return PRICES[longest] if longest else None
 
 
-def cost_of(reply: Reply, asked_model: str) -> tuple[float, bool]:
-    """USD that a reply cost, and whether that is known. Who gave no tokens to count charged none."""
+def cost_of(reply: Reply, asked_model: str, question: Question | None = None) -> tuple[float, bool]:
+    """USD that a reply cost, and whether the price is known.
+
+    Of a text without a count of its tokens, which some servers do not give, it is the most that the question can cost, for else
+    no budget would end; who gave neither charged nothing.
+    """
     if reply.tokens_in is None and reply.tokens_out is None:
-        return 0.0, True
+        if question is None or reply.text is None:
+            return 0.0, True
+        return worst_cost(question, asked_model), price_of(asked_model) is not None
     price = price_of(asked_model) or price_of(reply.model)
     if price is None:
         return 0.0, False

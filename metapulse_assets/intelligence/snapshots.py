@@ -99,33 +99,37 @@ def technical_snapshot(state: TokenState) -> dict[str, Any]:
     """Indicators of each timeframe relative to the price, and the rules that fired."""
     return {
         "cost_pct": rounded(cost_pct(state.metrics.get("liquidity_usd"))),
-        "timeframes": {name: _reading(state.readings[name]) for name in ANALYSED if name in state.readings},
+        "timeframes": {name: shown_reading(state.readings[name]) for name in ANALYSED if name in state.readings},
         "rules_fired": [_hit(hit) for hit in sorted(state.hits, key=lambda hit: (hit.timeframe, hit.rule, hit.direction))],
     }
 
 
 def comprehensive_snapshot(state: TokenState) -> dict[str, Any]:
     """Everything known of a token as numbers: technical, market, social, risk."""
-    m, s = state.metrics, state.social
     return {
         **technical_snapshot(state),
-        "market": {
-            **{f"price_change_{w}_pct": rounded(m.get(f"price_change_{w}_pct")) for w in ("m5", "h1", "h6", "h24")},
-            "volume_h24_to_liquidity": rounded(_ratio(m.get("volume_h24_usd"), m.get("liquidity_usd"))),
-            "volume_h1_to_hourly_mean": rounded(_ratio(_times(m.get("volume_h1_usd"), 24), m.get("volume_h24_usd"))),
-            "liquidity_to_valuation": rounded(_ratio(m.get("liquidity_usd"), m.get("fdv_usd"))),
-            "buys_share_h1": rounded(_share(m.get("buys_h1"), m.get("sells_h1"))),
-            "trades_h1": rounded(_sum(m.get("buys_h1"), m.get("sells_h1"))),
-        },
-        "social": {
-            **{
-                name: rounded(s.get(name))
-                for name in ("unique_posts_1h", "authors_1h", "velocity_z", "sentiment", "sentiment_24h", "bot_share")
-            },
-            "model_sentiment": rounded(state.model_sentiment),
-        },
+        "market": shown_market(state.metrics),
+        "social": {**shown_social(state.social), "model_sentiment": rounded(state.model_sentiment)},
         "risk": {"level": state.risk_level, "score": rounded(state.risk_score)},
     }
+
+
+def shown_market(m: Numbers) -> dict[str, Any]:
+    """What a snapshot shows of a row of `token_metrics`."""
+    return {
+        **{f"price_change_{w}_pct": rounded(m.get(f"price_change_{w}_pct")) for w in ("m5", "h1", "h6", "h24")},
+        "volume_h24_to_liquidity": rounded(_ratio(m.get("volume_h24_usd"), m.get("liquidity_usd"))),
+        "volume_h1_to_hourly_mean": rounded(_ratio(_times(m.get("volume_h1_usd"), 24), m.get("volume_h24_usd"))),
+        "liquidity_to_valuation": rounded(_ratio(m.get("liquidity_usd"), m.get("fdv_usd"))),
+        "buys_share_h1": rounded(_share(m.get("buys_h1"), m.get("sells_h1"))),
+        "trades_h1": rounded(_sum(m.get("buys_h1"), m.get("sells_h1"))),
+    }
+
+
+def shown_social(s: Numbers) -> dict[str, Any]:
+    """What a snapshot shows of a row of `social_metrics`."""
+    names = ("unique_posts_1h", "authors_1h", "velocity_z", "sentiment", "sentiment_24h", "bot_share")
+    return {name: rounded(s.get(name)) for name in names}
 
 
 def market_snapshot(states: Sequence[TokenState]) -> dict[str, Any]:
@@ -191,7 +195,8 @@ def _is_own_name(key: object) -> bool:
     return isinstance(key, str) and len(key) <= 40 and key.isascii() and key.replace("_", "").isalnum()
 
 
-def _reading(reading: TechnicalReading) -> dict[str, Any]:
+def shown_reading(reading: TechnicalReading) -> dict[str, Any]:
+    """What a snapshot shows of one timeframe's analysis."""
     v, close = reading.values, reading.close
     return {
         "trend": reading.trend,

@@ -1,19 +1,22 @@
 """Pools in CSV files: reading the two layouts that can be scored, writing the scores.
 
 What a score means is in `pool_risk`. Two layouts are known by their columns: SolRPDS' (liquidity actions, one row a pool
-and token) and that of a Raydium launch's first hour (one row a token). Other columns are ignored; `null` and an empty cell
-mean unknown. A file whose name ends in .gz is unpacked.
+and token) and that of a Raydium launch's first hour (one row a token). Other columns are ignored; a column that is not there
+is unknown of every pool, and so is a cell that is empty or says `null` or the like. A file whose name ends in .gz is unpacked.
 """
 
 import csv
 import gzip
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO, TypeVar
+
+import numpy as np
 
 from metapulse_assets.risk.pool_risk import (
     FIRST_HOUR,
@@ -34,7 +37,9 @@ LAST_TIMES = ("LAST_POOL_ACTIVITY_TIMESTAMP", "LAST_SWAP_TIMESTAMP")
 TOKEN, HIGHEST, LOWEST_AFTER, SILENCE = "token_mint", "max_price", "posterior_min_price", "longest_inactivity"
 LIQUIDITY_COLUMNS = (POOL, MINT, ADDS, REMOVES, FIRST_ACTION)
 FIRST_HOUR_COLUMNS = (TOKEN, HIGHEST, LOWEST_AFTER, SILENCE)
-UNKNOWN = ("", "null")
+UNKNOWN = ("", "null", "none", "nan", "na", "n/a")
+# Seconds, or milliseconds, since 1970, as some write times.
+_EPOCH_SECONDS, _EPOCH_MILLISECONDS = re.compile(r"\d{9,10}(\.\d+)?", re.ASCII), re.compile(r"\d{12,13}", re.ASCII)
 Cell = TypeVar("Cell", str, float)
 
 
@@ -51,11 +56,15 @@ class PoolFileError(ValueError):
 
 @dataclass(frozen=True)
 class PoolTable:
-    """The pools of a file: the columns that name them, the model that fits its columns, and what the model reads."""
+    """The pools of a file: the columns that name them, the model that fits its columns, and what the model reads.
+
+    `missing`: columns that the model would read and that the file does not have.
+    """
 
     names: Mapping[str, Sequence[str]]
     model: Model
     readings: Mapping[str, Reading]
+    missing: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.names.values())))
@@ -114,12 +123,12 @@ def _table(path: Path, text: TextIO, as_of: datetime | None) -> PoolTable:
 
 
 def _layout(path: Path, header: Sequence[str]) -> tuple[str, ...]:
-    for wanted in (LIQUIDITY_COLUMNS, FIRST_HOUR_COLUMNS):
-        missing = [name for name in wanted if name not in header]
-        if not missing:
-            return wanted
-        if wanted[0] in header:
-            raise PoolFileError(path, f"needs a column {missing[0]}, has {', '.join(header)}", 1)
+    for wanted, facts in ((LIQUIDITY_COLUMNS, (ADDS, REMOVES, FIRST_ACTION)), (FIRST_HOUR_COLUMNS, FIRST_HOUR_COLUMNS[1:])):
+        if wanted[0] not in header:
+            continue
+        if not any(fact in header for fact in facts):
+            raise PoolFileError(path, f"needs a column {', '.join(facts[:-1])} or {facts[-1]}, has {', '.join(header)}", 1)
+        return wanted
     problem = f"needs the columns {', '.join(LIQUIDITY_COLUMNS)}, or {', '.join(FIRST_HOUR_COLUMNS)}"
     raise PoolFileError(path, f"{problem}; has {', '.join(header) or 'none'}", 1)
 
@@ -129,6 +138,10 @@ class _Columns:
     path: Path
     header: Sequence[str]
     rows: Sequence[tuple[int, list[str]]]
+
+    def missing(self, wanted: Sequence[str]) -> list[str]:
+        """Those of the wanted columns that are not there."""
+        return [name for name in wanted if name not in self.header]
 
     def names(self, column: str) -> list[str]:
         """Cells that name something: none may be empty."""
@@ -151,8 +164,8 @@ class _Columns:
         return [line for line, _ in self.rows]
 
     def _read(self, column: str, read: Callable[[str, int], Cell]) -> list[Cell]:
-        place = self.header.index(column)
-        return [read(cells[place], line) for line, cells in self.rows]
+        place = self.header.index(column) if column in self.header else None
+        return [read("" if place is None else cells[place], line) for line, cells in self.rows]
 
     def _name(self, text: str, line: int, column: str) -> str:
         if not text:
@@ -175,6 +188,8 @@ class _Columns:
     def _time(self, text: str, line: int, column: str) -> float:
         if text.lower() in UNKNOWN:
             return math.nan
+        if _EPOCH_SECONDS.fullmatch(text) or _EPOCH_MILLISECONDS.fullmatch(text):
+            return float(text) / (1_000 if _EPOCH_MILLISECONDS.fullmatch(text) else 1)
         try:
             moment = datetime.fromisoformat(text.removesuffix(" UTC"))
         except ValueError:
@@ -184,7 +199,8 @@ class _Columns:
 
 def _liquidity_table(columns: _Columns, as_of: datetime | None) -> PoolTable:
     first = columns.times(FIRST_ACTION)
-    names = {POOL: columns.names(POOL), MINT: columns.texts(MINT)}
+    missing = columns.missing(LIQUIDITY_COLUMNS)
+    names = {name: columns.names(name) if name == POOL else columns.texts(name) for name in (POOL, MINT) if name not in missing}
     now = as_of.timestamp() if as_of else _newest(columns, first)
     for moment, line in zip(first, columns.lines(), strict=True):
         if moment > now:
@@ -192,13 +208,16 @@ def _liquidity_table(columns: _Columns, as_of: datetime | None) -> PoolTable:
             raise PoolFileError(columns.path, problem, line, FIRST_ACTION)
     readings = liquidity_readings(
         names[POOL],
-        names[MINT],
+        columns.texts(MINT),
         adds=columns.numbers(ADDS, 0),
         removes=columns.numbers(REMOVES, 0),
         first_action_at=first,
         now=now,
     )
-    return PoolTable(names, LIQUIDITY_ACTIONS, readings)
+    if MINT in missing:
+        unknown = np.full(len(columns.rows), np.nan)
+        readings["few_pools"] = Reading(unknown, unknown)
+    return PoolTable(names, LIQUIDITY_ACTIONS, readings, missing)
 
 
 def _newest(columns: _Columns, first: Iterable[float]) -> float:
@@ -210,8 +229,10 @@ def _newest(columns: _Columns, first: Iterable[float]) -> float:
 
 
 def _first_hour_table(columns: _Columns) -> PoolTable:
-    highest = columns.numbers(HIGHEST)
-    # Nothing after the highest price: it was the last one, and nothing has fallen.
-    lowest = [top if math.isnan(low) else low for top, low in zip(highest, columns.numbers(LOWEST_AFTER), strict=True)]
+    highest, lowest = columns.numbers(HIGHEST), columns.numbers(LOWEST_AFTER)
+    missing = columns.missing(FIRST_HOUR_COLUMNS)
+    if LOWEST_AFTER not in missing:
+        # Nothing after the highest price: it was the last one, and nothing has fallen.
+        lowest = [top if math.isnan(low) else low for top, low in zip(highest, lowest, strict=True)]
     readings = first_hour_readings(highest, lowest, columns.numbers(SILENCE, 0))
-    return PoolTable({TOKEN: columns.names(TOKEN)}, FIRST_HOUR, readings)
+    return PoolTable({TOKEN: columns.names(TOKEN)}, FIRST_HOUR, readings, missing)

@@ -163,7 +163,8 @@ class Pass:
             page = await self._page(descent, ask, most)
             if page is None:
                 break
-            self.shares[key] -= len(page.ids)
+            # A page with nothing on it counts too: one that leads to the next for ever would never end.
+            self.shares[key] -= max(len(page.ids), FEWEST_RESULTS)
         return descent.cursor
 
     async def _page(self, descent: Descent, ask: Ask, most: int) -> Page[Post] | None:

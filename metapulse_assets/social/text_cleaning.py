@@ -49,6 +49,8 @@ _DECORATED = {
     **dict(zip("\u0274\u1d0f\u1d18\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u028f\u1d22", "noprstuvwyz", strict=True)),
     **{chr(first + letter): chr(ord("a") + letter) for first in (0x1F150, 0x1F170) for letter in range(26)},
 }
+# Marks that are piled upon letters of any script; those of a script itself, as the vowels of Hindi and Thai, are letters to it.
+_PILED_MARKS = ((0x0300, 0x0370), (0x0483, 0x048A), (0x1AB0, 0x1B00), (0x1DC0, 0x1E00), (0x20D0, 0x2100), (0xFE20, 0xFE30))
 _WORD = re.compile(r"[$#@]?[^\W_]+")
 _FOREIGN_LETTER = re.compile(r"[^\x00-\x7f]")
 
@@ -76,7 +78,7 @@ def clean(text: str) -> Cleaned:
     pieces: list[str] = []
     origins: list[int] = []
     for place, sign in enumerate(text):
-        plain = _plain(sign)
+        plain = _plain(sign) or (sign if pieces and _belongs_to(sign, pieces[-1]) else "")
         if plain:
             pieces.append(plain)
             origins.extend([place] * len(plain))
@@ -107,6 +109,14 @@ def _plain(sign: str) -> str:
     if not plain.isascii():
         plain = "".join(_plain_letter(part) for part in plain if unicodedata.category(part) not in _HIDDEN_CATEGORIES)
     return plain
+
+
+def _belongs_to(mark: str, before: str) -> bool:
+    """Whether a mark is part of how a script is written, and stands behind a letter of no Latin one, or such a mark."""
+    if unicodedata.category(mark) != "Mn" or ord(mark) in _VARIATION_SELECTORS or before.isascii():
+        return False
+    piled = any(first <= ord(mark) < end for first, end in _PILED_MARKS)
+    return not piled and unicodedata.category(before[-1])[0] in "LM"
 
 
 def _plain_letter(sign: str) -> str:

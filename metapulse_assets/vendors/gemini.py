@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from metapulse_assets.platform.clock import Clock, system_clock
+from metapulse_assets.platform.rate_headers import retry_after
 from metapulse_assets.platform.rate_limit import Gate, Limit
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.vendor_client import Exchange, VendorClient
@@ -148,14 +149,16 @@ def read_content(body: Any, asked_model: str) -> Reply:
 def read_refusal(model: str, exchange: Exchange, now: datetime) -> Reply:
     """The reply in an answer with an error status."""
     error = _error_of(exchange)
-    kind, message = str(error.get("status") or ""), str(error.get("message") or "")
+    # A wrong key is a bad request like others: its reason tells them apart.
+    named = next((detail["reason"] for detail in _details(error) if isinstance(detail.get("reason"), str)), None)
+    kind, message = str(named or error.get("status") or ""), str(error.get("message") or "")
     reason = short_reason(f"HTTP {exchange.status} {kind}: {message}" if message else f"HTTP {exchange.status}")
     if exchange.status == 429:
         if _is_daily(error):
             reason = short_reason(f"daily quota used up; {reason}")
         wait = wait_asked(exchange, now)
         if wait is None:
-            wait = seconds_of(exchange.headers.get("retry-after", ""))
+            wait = retry_after(exchange.headers, now)
         return Reply("rate_limited", model, reason, ask_again_at=None if wait is None else now + timedelta(seconds=wait))
     return Reply("failed", model, reason)
 
@@ -182,8 +185,8 @@ def seconds_to_renewal(now: datetime) -> float:
 
 
 def _is_daily(error: dict[str, Any]) -> bool:
-    violations = [item for detail in _details(error) for item in detail.get("violations") or () if isinstance(item, dict)]
-    return any("PerDay" in str(item.get("quotaId")) for item in violations)
+    lists = [violations for detail in _details(error) if isinstance(violations := detail.get("violations"), list)]
+    return any("PerDay" in str(_dict(item).get("quotaId")) for violations in lists for item in violations)
 
 
 def _details(error: dict[str, Any]) -> list[dict[str, Any]]:

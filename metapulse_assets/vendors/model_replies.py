@@ -19,6 +19,8 @@ from metapulse_assets.platform.vendor_settings import is_loopback
 Status = Literal["ok", "blocked", "cut", "empty", "invalid", "refused", "failed", "rate_limited"]
 
 LONGEST_REASON = 300
+# A count beyond is none, nor fits into a column.
+MOST_TOKENS = 1 << 31
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 # How models begin when they decline in prose instead of answering in JSON.
@@ -109,7 +111,7 @@ def with_exchange(reply: Reply, exchange: Exchange | None, latency_ms: int) -> R
 
 def number_of(value: object) -> int | None:
     """A count of tokens, None where the vendor does not say it."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
 
 
 def seconds_of(duration: str) -> float | None:

@@ -39,7 +39,7 @@ SEARCHABLE = timedelta(days=7)
 WINDOW_SECONDS = 900.0
 # A clock a little ahead of X's must not ask for what lies beyond the seven days.
 _SEARCH_MARGIN = timedelta(minutes=2)
-_POST_FIELDS = ("author_id", "created_at", "entities", "lang", "public_metrics", "referenced_tweets")
+_POST_FIELDS = ("author_id", "created_at", "entities", "lang", "note_tweet", "public_metrics", "referenced_tweets")
 _AUTHOR_FIELDS = ("created_at", "public_metrics", "username")
 
 RefusalKind = Literal["rate_limited", "capped", "unauthorized", "forbidden", "too_old", "bad_request", "unavailable", "broken"]

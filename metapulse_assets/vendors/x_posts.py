@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from metapulse_assets.platform.dead_letters import DeadLetter
 from metapulse_assets.platform.raw_payloads import RawPayload
@@ -123,6 +123,15 @@ class Post(BaseModel):
     references: Annotated[list[Reference], BeforeValidator(_list_of_objects)] = Field(
         [], validation_alias=AliasChoices("referenced_tweets", "referenced_posts", "references")
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, raw: Any) -> Any:
+        """Of a post of more than 280 characters `text` is the beginning, and what is left out may name the token."""
+        note = (raw.get("note_tweet") or raw.get("note_post")) if isinstance(raw, dict) else None
+        if not isinstance(note, dict) or not isinstance(note.get("text"), str) or not note["text"]:
+            return raw
+        return {**raw, "text": note["text"], "entities": note.get("entities") or raw.get("entities")}
 
     @property
     def kind(self) -> str:

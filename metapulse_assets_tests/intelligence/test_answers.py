@@ -34,6 +34,7 @@ def test_a_good_answer() -> None:
     assert parsed(opinion()) == {**GOOD, "probability_up": 0.62}
     assert parsed(opinion(), swapped=True)["probability_up"] == pytest.approx(0.38)
     assert parsed(opinion(confidence=0.4, surplus="x", probability=1))["probability_up"] == 1
+    assert parsed(f"<think>0.9? {{no}}</think>\n{opinion()}")["probability"] == 0.62
     assert parsed(f"```json\n{opinion()}\n```")["probability"] == 0.62
 
 

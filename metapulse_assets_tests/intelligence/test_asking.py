@@ -136,6 +136,13 @@ def test_a_refusal_that_all_would_meet_is_met_once_per_place() -> None:
     assert {(row["status"], row["reason"]) for row in rows} == {("failed", "HTTP 401 invalid_api_key: Invalid API Key")}
 
 
+def test_a_wrong_key_of_gemini_is_met_once_per_place_too() -> None:
+    model = Fake(Reply("failed", "g", "HTTP 400 API_KEY_INVALID: API key not valid"))
+    rows, _ = ask(model, [question(number) for number in range(12)])
+    assert len(model.asked) <= 4
+    assert {row["status"] for row in rows} == {"failed"}
+
+
 def test_what_was_left_unasked_by_a_run_that_died_is_history() -> None:
     model = Fake(GOOD)
     [row], _ = ask(model, [question()], now=AS_OF + STALE + timedelta(seconds=1))

@@ -62,3 +62,12 @@ def test_no_money_is_no_call_not_even_of_unknown_price() -> None:
     assert not Budget(1.0, 1.0).take(0.0)
     assert Budget(1.0, 0.5).take(0.0)
     assert "0.5000 of 1 USD" in Budget(1.0, 0.5).refusal
+
+
+def test_a_text_without_a_count_of_tokens_is_charged_at_its_worst() -> None:
+    question = Question("s", "prompt", "n", {}, 2_000)
+    uncounted = Reply("ok", "gemini-2.5-flash", text="{}")
+    assert cost_of(uncounted, "gemini-2.5-flash", question) == (worst_cost(question, "gemini-2.5-flash"), True)
+    assert worst_cost(question, "gemini-2.5-flash") > 0
+    assert cost_of(uncounted, "llama3.2", question) == (0.0, False)
+    assert cost_of(Reply("failed", "gemini-2.5-flash"), "gemini-2.5-flash", question) == (0.0, True)

@@ -18,6 +18,7 @@ from metapulse_assets.risk.pool_risk import (
     LIQUIDITY_ACTIONS,
     Model,
     PoolRisk,
+    Reading,
     assess_pools,
     first_hour_readings,
     liquidity_readings,
@@ -179,6 +180,38 @@ def test_what_is_not_known_does_not_stop_the_rest(tmp_path: Path) -> None:
     assert "slow additions: not known" in rows[3]["reasons"]
 
 
+@pytest.mark.parametrize("left_out", [*range(1, 5), None])
+def test_columns_that_a_file_does_not_have_are_unknown(tmp_path: Path, left_out: int | None) -> None:
+    rows = [[cell for place, cell in enumerate(line.split(",")) if place != left_out] for line in (HEADER, *ROWS)]
+    table = read_pools(written(tmp_path, "\n".join(",".join(row) for row in rows)))
+    risk = table.assess()
+    assert list(table.missing) == ([] if left_out is None else [HEADER.split(",")[left_out]])
+    assert np.isfinite(risk.score).all()
+    assert risk.score[0] >= risk.score[2]
+    assert ("low" in risk.level) == (left_out is None)
+    assert len(scored(scores_csv(table))) == 3
+
+
+@pytest.mark.parametrize("left_out", [1, 2, 3])
+def test_launches_of_which_a_column_is_missing(tmp_path: Path, left_out: int) -> None:
+    rows = [[cell for place, cell in enumerate(line.split(",")) if place != left_out] for line in HOURS.splitlines()]
+    table = read_pools(written(tmp_path, "\n".join(",".join(row) for row in rows)))
+    score = table.assess().score
+    assert len(table.missing) == 1
+    assert score[0] > score[1]
+    assert "low" not in table.assess().level
+
+
+def test_nothing_known_and_times_as_others_write_them(tmp_path: Path) -> None:
+    whole, epoch = (
+        read_pools(written(tmp_path, f"{HEADER}\np,m,NaN,n/a,{first},1640900000\nq,m,3,None,{first},NA")).readings
+        for first in ("2021-03-01T10:00:00", "1614592800")
+    )
+    for name, reading in whole.items():
+        np.testing.assert_array_equal(reading.value, epoch[name].value)
+    assert np.isnan(whole["slow_additions"].value).tolist() == [True, False]
+
+
 def test_the_moment_can_be_given(tmp_path: Path) -> None:
     path = written(tmp_path, "\n".join([HEADER, *ROWS]))
     young = read_pools(path, datetime(2021, 3, 2, tzinfo=UTC)).assess().score
@@ -256,6 +289,16 @@ def test_unseen_pools_are_ranked_better_than_by_any_single_fact(recordings: Path
     auc = training.roc_auc(training.out_of_sample(pools), pools.bad)
     assert auc >= 0.85
     assert auc > max(training.roc_auc(pools.readings[term.name].value, pools.bad) for term in pools.model.terms)
+
+
+@pytest.mark.parametrize("name", ["solrpds", "raydium"])
+def test_pools_are_ranked_whichever_fact_is_not_known_of_them(recordings: Path, name: str) -> None:
+    pools = getattr(training, name)(recordings)
+    for term in pools.model.terms:
+        reading = pools.readings[term.name]
+        for unknown in (np.ones(len(pools.bad), np.bool_), np.arange(len(pools.bad)) % 2 == 0):
+            part = {**pools.readings, term.name: Reading(np.where(unknown, np.nan, reading.value), reading.shown)}
+            assert training.roc_auc(assess_pools(pools.model, part).score, pools.bad) >= 0.8, term.name
 
 
 def test_later_pools_are_ranked_by_what_earlier_ones_taught(recordings: Path) -> None:

@@ -353,3 +353,12 @@ def test_more_posts_than_a_question_may_bring_are_read_in_the_next_passes(desk: 
     assert last.status == "complete"
     assert desk.stored_ids() == desk.expected_ids()
     assert desk.one("SELECT sum(posts_read) FROM collection_passes") == len(desk.stored_ids())
+
+
+def test_empty_pages_that_lead_to_the_next_for_ever_come_to_an_end(desk: Desk) -> None:
+    desk.track(1)
+    with serving(Reply(body=b'{"meta":{"result_count":0,"next_token":"again"}}')) as vendor:
+        result = desk.run(vendor.url, x_posts_per_query=50)
+    assert (result.status, result.read) == ("partial", 0)
+    assert sum("/search/" in arrival.path for arrival in vendor.arrivals) == 5
+    assert {(cursor.newest_id, cursor.gaps) for cursor in desk.cursors()} == {(None, ())}

@@ -26,6 +26,9 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
         ("naïve café", "naive cafe"),
         ("\u043f\u0440\u0438\u0432\u0435\u0442", "\u043f\u0440\u0438\u0432\u0435\u0442"),
         ("❤\ufe0f🚀", "❤🚀"),
+        ("\u0928\u093f\u0930\u094d\u0926\u0947\u0936", "\u0928\u093f\u0930\u094d\u0926\u0947\u0936"),
+        ("\u0939\u093f\u0336\u0928\u094d\u0926\u0940 b\u0947uy", "\u0939\u093f\u0928\u094d\u0926\u0940 buy"),
+        ("\u0e0b\u0e37\u0e49\u0e2d", "\u0e0b\u0e37\u0e49\u0e2d"),
     ],
 )
 def test_what_is_seen_is_what_is_read(raw: str, plain: str) -> None:

@@ -143,6 +143,28 @@ def test_a_quota_without_details_is_limited_all_the_same(engine: sa.Engine) -> N
     assert (reply.status, reply.ask_again_at) == ("rate_limited", None)
 
 
+def test_a_quota_whose_end_is_a_date_is_left_alone_until_then(engine: sa.Engine) -> None:
+    limited = Given({"error": {"status": "RESOURCE_EXHAUSTED"}}, 429, {"Retry-After": "Wed, 04 Mar 2026 12:10:00 GMT"})
+    with serving(limited) as server:
+        reply = ask(engine, server)
+    assert (len(server.sent), reply.status) == (1, "rate_limited")
+    assert reply.ask_again_at == datetime(2026, 3, 4, 12, 10, tzinfo=UTC)
+
+
+def test_details_of_another_shape_do_no_harm(engine: sa.Engine) -> None:
+    odd: tuple[Any, ...] = (7, {"violations": 3}, {"violations": [None, {"quotaId": 9}]}, {"retryDelay": 5}, {"reason": 1})
+    with serving(refusal(429, "RESOURCE_EXHAUSTED", *odd)) as server:
+        reply = ask(engine, server, vendor_attempts=1)
+    assert (reply.status, reply.ask_again_at) == ("rate_limited", None)
+
+
+def test_a_wrong_key_is_told_from_other_bad_requests(engine: sa.Engine) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    with serving(refusal(400, "INVALID_ARGUMENT", info)) as server:
+        reply = ask(engine, server)
+    assert (reply.status, reply.reason) == ("failed", "HTTP 400 API_KEY_INVALID: said so")
+
+
 def test_quotas_are_renewed_at_midnight_in_california_in_summer_too() -> None:
     assert seconds_to_renewal(datetime(2026, 7, 1, 6, 59, tzinfo=UTC)) == 60
     assert seconds_to_renewal(datetime(2026, 7, 1, 7, 0, tzinfo=UTC)) == timedelta(days=1).total_seconds()

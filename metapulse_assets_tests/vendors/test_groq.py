@@ -94,6 +94,59 @@ def test_a_model_that_takes_no_schema_is_told_of_it_in_words_from_then_on(engine
     assert reply.status == "ok"
 
 
+REFUSED_FORMS: dict[str, Given] = {
+    "literal": Given({"object": "error", "message": "[{'loc': ('body', 'response_format', 'type'), 'msg': 'wrong'}]"}, 400),
+    "validation": Given({"detail": [{"loc": ["body", "response_format"], "msg": "Extra inputs are not permitted"}]}, 422),
+    "plain": Given(b"JSON mode is not supported by this server", 400, kind="text/plain"),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED_FORMS.values(), ids=REFUSED_FORMS)
+def test_a_server_that_takes_no_form_at_all_is_asked_in_words(engine: sa.Engine, refused: Given) -> None:
+    with serving(refused, refused, Given(completion())) as server:
+        reply = ask(engine, server, "/v1", times=2)
+    forms = [sent.body.get("response_format", {}).get("type") for sent in server.sent]
+    assert forms == ["json_schema", "json_object", None, None]
+    assert json.dumps(SCHEMA, sort_keys=True) in server.sent[-1].body["messages"][0]["content"]
+    assert reply.status == "ok"
+
+
+def test_a_server_that_refuses_whatever_form_is_asked_no_more_than_each_of_them(engine: sa.Engine) -> None:
+    with serving(REFUSED_FORMS["plain"]) as server:
+        reply = ask(engine, server)
+    assert len(server.sent) == 3
+    assert (reply.status, reply.reason) == ("failed", "HTTP 400")
+
+
+def test_options_that_a_server_does_not_know_are_left_out(engine: sa.Engine) -> None:
+    refused = refusal(400, "Unrecognized request argument supplied: max_completion_tokens")
+    cold = refusal(422, "`temperature` does not support 0 with this model")
+    with serving(refused, cold, Given(completion())) as server:
+        reply = ask(engine, server, times=2)
+    assert reply.status == "ok"
+    assert [sent.body.get("max_completion_tokens") for sent in server.sent] == [300, None, None, None]
+    assert [sent.body.get("max_tokens") for sent in server.sent] == [None, 300, 300, 300]
+    assert ["temperature" in sent.body for sent in server.sent] == [True, True, False, False]
+    assert {sent.body["response_format"]["type"] for sent in server.sent} == {"json_schema"}
+
+
+def test_what_other_servers_leave_out_or_put_otherwise() -> None:
+    body = completion('{"p": 0.5}', "eos")
+    assert (read_completion({"choices": body["choices"]}, "m").status, read_completion(body, "m").status) == ("ok", "ok")
+    assert read_completion({"choices": [{"message": {"content": "{}"}}]}, "m") == Reply("ok", "m", text="{}")
+    parts = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": '{"p": '}, {"type": "text", "text": "1}"}]
+    assert read_completion(completion(parts), "m").text == '{"p": 1}'  # type: ignore[arg-type]
+    assert read_completion({**body, "usage": {"prompt_tokens": 10**12, "completion_tokens": -1}}, "m").tokens_in is None
+    with pytest.raises(ValueError, match="the server says: no credits"):
+        read_completion({"error": {"message": "no credits", "code": 402}}, "m")
+
+
+def test_an_address_without_chat_completions_says_what_it_should_end_in(engine: sa.Engine) -> None:
+    with serving(Given({"detail": "Not Found"}, 404)) as server:
+        reply = ask(engine, server)
+    assert (reply.reason or "").startswith("HTTP 404: Not Found; GROQ_API_URL of another server")
+
+
 DEGENERATE: dict[str, tuple[Given, str, str]] = {
     "no text": (Given(completion(None)), "empty", "without text"),
     "no choices": (Given({**completion(), "choices": []}), "empty", "without text"),
@@ -105,6 +158,7 @@ DEGENERATE: dict[str, tuple[Given, str, str]] = {
     "web page": (Given(b"<html>busy</html>", kind="text/html"), "failed", "not a chat completion"),
     "no JSON": (Given(b'{"choices": ['), "failed", "not a chat completion"),
     "another shape": (Given({"choices": "none"}), "failed", "choices is not a list"),
+    "nested without end": (Given(b"[" * 200_000), "failed", "not a chat completion"),
     "wrong key": (refusal(401, "Invalid API Key", "invalid_api_key"), "failed", "HTTP 401 invalid_api_key"),
     "no such model": (refusal(404, "no model `m`", "model_not_found"), "failed", "HTTP 404 model_not_found"),
     "too large": (refusal(413, "Request too large", "rate_limit_exceeded"), "failed", "HTTP 413"),
@@ -177,6 +231,19 @@ def test_a_spent_allowance_is_waited_for_as_its_header_says() -> None:
     assert wait_asked(both) == 3600
     assert wait_asked(exchange(x_ratelimit_remaining_tokens="1", x_ratelimit_reset_tokens="7.66s")) is None
     assert wait_asked(exchange(429, {"error": {"message": "try again in 2s"}}, retry_after="3")) is None
+    assert wait_asked(exchange(429, {"error": {"message": "try again in 2s"}}, retry_after="7m12s")) == 432
+    assert wait_asked(exchange(429, {"error": {"message": "try again in 2s"}}, retry_after="soon")) == 2
+    assert wait_asked(exchange(429, x_ratelimit_remaining_tokens="0", x_ratelimit_reset_tokens="7.66s")) == 7.66
+
+
+def test_when_to_ask_again_is_known_whichever_way_it_is_said(engine: sa.Engine) -> None:
+    for said in ("7m12s", "432", "Wed, 04 Mar 2026 12:07:12 GMT"):
+        with serving(refusal(429, "slow down", **{"Retry-After": said})) as server:
+            reply = ask(engine, server)
+        assert len(server.sent) == 1
+        assert (reply.status, reply.ask_again_at) == ("rate_limited", datetime(2026, 3, 4, 12, 7, 12, tzinfo=UTC))
+        with engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM rate_limits"))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_only_what_is_wanted_is_asked_for_with_the_token_and_from_our_host(engin
         "until_id": "9",
         "next_token": "b26v",
         "expansions": "author_id",
-        "tweet.fields": "author_id,created_at,entities,lang,public_metrics,referenced_tweets",
+        "tweet.fields": "author_id,created_at,entities,lang,note_tweet,public_metrics,referenced_tweets",
         "user.fields": "created_at,public_metrics,username",
     }
 

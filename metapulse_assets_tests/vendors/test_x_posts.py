@@ -87,6 +87,20 @@ def test_the_names_of_2026_mean_the_same() -> None:
     assert read_counts(payload_of({"data": [bucket]}), "x").items[0].posts == 8
 
 
+def test_a_long_post_is_read_whole() -> None:
+    long = "word " * 70 + "and $TWO &amp; more"
+    note = {"text": long, "entities": {"cashtags": [{"start": 355, "end": 359, "tag": "TWO"}]}}
+    (post,) = read_posts(payload_of({"data": [a_post(note_tweet=note)]}), "x").items
+    assert post.text.endswith("and $TWO & more")
+    assert [tag.tag for tag in post.entities.cashtags] == ["TWO"]
+    (post,) = read_posts(payload_of({"data": [a_post(note_post={"text": long})]}), "x").items
+    assert [tag.tag for tag in post.entities.cashtags] == ["ONE"]
+    odd_ones: list[Any] = [None, [], {}, {"text": 7}, {"text": ""}]
+    for odd in odd_ones:
+        (post,) = read_posts(payload_of({"data": [a_post(note_tweet=odd)]}), "x").items
+        assert post.text == "up & only $ONE <3"
+
+
 @pytest.mark.parametrize("missing", ["entities", "public_metrics", "lang"])
 def test_what_may_be_missing_is_missing(missing: str) -> None:
     page = read_posts(payload_of({"data": [a_post(**{missing: ...})]}), "x")
