@@ -1,5 +1,7 @@
 """The indicators' asset: a reading of every closed candle."""
 
+from datetime import date
+
 import dagster as dg
 import sqlalchemy as sa
 
@@ -27,12 +29,12 @@ def technical_analyses(context: dg.AssetExecutionContext, platform: dg.ResourceP
                 result = chain_store.advance(connection, timeframe, now)
                 changed[timeframe.name] = result.rows
                 rebuilt += result.tokens_rebuilt
-            for day in days_to_recompute(context, platform):
+            if days := days_to_recompute(context, platform):
 
-                def report(tokens_done: int, name: str = timeframe.name, of_day: str = day.isoformat()) -> None:
-                    context.log.info(f"{of_day} {name}: {tokens_done} tokens analysed")
+                def report(day: date, tokens_done: int, name: str = timeframe.name) -> None:
+                    context.log.info(f"{day} {name}: {tokens_done} tokens analysed")
 
-                result = chain_store.recompute(connection, timeframe, day, now, report)
+                result = chain_store.recompute_days(connection, timeframe, days, now, report)
                 changed[timeframe.name] = changed.get(timeframe.name, 0) + result.rows
                 rebuilt += result.tokens_rebuilt
     with platform.engine.connect() as connection:

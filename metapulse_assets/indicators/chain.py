@@ -14,7 +14,7 @@ import numpy as np
 from metapulse_assets.indicators.analysis import Recommendation, Trend, analyse
 from metapulse_assets.indicators.bars import bar_positions, bars_from_rows
 from metapulse_assets.indicators.kernel import State, Values, compute
-from metapulse_assets.platform.bulk import Array, Columns
+from metapulse_assets.platform.bulk import Array, Columns, to_datetime64
 from metapulse_assets.platform.day_partitions import day_start
 
 # The slowest indicator needs 800 candles before it may be used (EMA 200); these spans hold at least that many.
@@ -69,10 +69,17 @@ def split_tokens(candles: Columns, tokens_at_a_time: int = TOKENS_AT_A_TIME) -> 
         start = end
 
 
-def run_chain(candles: Columns, interval: timedelta, state: State | None = None, previous: Array | None = None) -> Chain:
+def run_chain(
+    candles: Columns,
+    interval: timedelta,
+    state: State | None = None,
+    previous: Array | None = None,
+    since: datetime | None = None,
+) -> Chain:
     """Run the kernel over candles sorted by token and time, in which none came late, and make a row of each.
 
-    `state`, `previous`: where each token's chain stood and its last candle's opening (epoch s), one entry a token.
+    `state`, `previous`: where each token's chain stood and its last candle's opening (epoch s), one entry a token. `since`:
+    candles opened before it make no row, but lead to those of the others.
     """
     token_ids, index = np.unique(candles["token_id"], return_inverse=True)
     opened = candles["opened_at"].astype(np.int64) / 1e6
@@ -89,13 +96,15 @@ def run_chain(candles: Columns, interval: timedelta, state: State | None = None,
         previous,
     )
     values, after = compute(bars, state)
-    place = bar_positions(index)
     last = _token_ends(candles["token_id"])
-    return Chain(_rows(candles, values, place, index), token_ids, candles["opened_at"][last], after)
+    wanted = _opened_since(candles, since)
+    rows = _rows(_pick(candles, wanted), values, bar_positions(index)[wanted], index[wanted])
+    return Chain(rows, token_ids, candles["opened_at"][last], after)
 
 
-def analyse_from_anchor(candles: Columns, interval: timedelta) -> Chain:
-    """Rows for all candles from the anchor on, each using only candles that were usable when its own was.
+def analyse_from_anchor(candles: Columns, interval: timedelta, since: datetime | None = None) -> Chain:
+    """Rows for all candles from the anchor on, or of those only that opened later, each using only candles that were usable
+    when its own was.
 
     A candle that came late gives no row: nobody could have acted on it. It takes part in the rows of all candles that became
     usable after it did, or together with it. So there is a pass for each span of time between two late arrivals, in which
@@ -103,13 +112,13 @@ def analyse_from_anchor(candles: Columns, interval: timedelta) -> Chain:
     """
     late = came_late(candles)
     if not late.any():
-        return run_chain(candles, interval)
+        return run_chain(candles, interval, since=since)
     turn, turns = _turns(candles, late)
     parts: list[Chain] = []
     for number in range(int(turns.max(initial=0)) + 1):
         takes_part = (turns >= number) & (~late | (turn <= number))
-        chain = run_chain(_pick(candles, takes_part), interval)
-        gives_row = (~late & (turn == number))[takes_part]
+        chain = run_chain(_pick(candles, takes_part), interval, since=since)
+        gives_row = (~late & (turn == number))[takes_part & _opened_since(candles, since)]
         finished = np.isin(chain.token_ids, np.unique(candles["token_id"][turns == number]))
         parts.append(
             Chain(
@@ -173,7 +182,16 @@ def _merge(chains: list[Chain]) -> Chain:
     )
 
 
+def _opened_since(candles: Columns, since: datetime | None) -> Array:
+    if since is None:
+        return np.ones(len(candles["token_id"]), np.bool_)
+    chosen: Array = candles["opened_at"] >= to_datetime64(since)
+    return chosen
+
+
 def _pick(columns: Columns, chosen: Array) -> Columns:
+    if chosen.dtype == np.bool_ and chosen.all():
+        return columns
     return {name: values[chosen] for name, values in columns.items()}
 
 

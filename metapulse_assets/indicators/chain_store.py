@@ -85,24 +85,54 @@ def advance(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) ->
 def recompute(
     connection: sa.Connection, timeframe: Timeframe, day: date, as_of: datetime, report: Callable[[int], None]
 ) -> Analysed:
-    """Make a day's analyses from its candles, whatever is stored; rows that come out equal stay untouched.
+    """`recompute_days` of one day; `report` is told how many tokens are done."""
+    return recompute_days(connection, timeframe, [day], as_of, lambda _, tokens: report(tokens))
 
-    Rows that know more than was usable at `as_of` are another tick's work and left alone.
+
+def recompute_days(
+    connection: sa.Connection, timeframe: Timeframe, days: Sequence[date], as_of: datetime, report: Callable[[date, int], None]
+) -> Analysed:
+    """Make the analyses of days (ascending) from their candles, whatever is stored; rows that come out equal stay untouched.
+
+    Rows that know more than was usable at `as_of` are another tick's work and left alone. `report` is told a day and how
+    many of its tokens are done.
     """
-    start, end = day_bounds(day)
-    ensure_days(connection, technical_analyses.name, [day])
-    table = technical_analyses
-    within = (table.c.opened_at >= start) & (table.c.opened_at < end) & (table.c.timeframe == timeframe.name)
-    within &= table.c.available_at <= as_of
-    changed = tokens = 0
-    for some in _blocks_of_tokens(connection, timeframe, start, end):
-        chain = _chain_of_day(connection, timeframe, day, some, end, as_of)
-        rows = _rows_to_keep(connection, timeframe, chain, start, end)
-        of_these = within & (table.c.token_id >= some.start) & (table.c.token_id < some.stop)
-        changed += replace_rows(connection, table, _stored(rows, timeframe), of_these)
-        tokens += len(chain.token_ids)
-        report(tokens)
-    return Analysed(changed, tokens)
+    if not days:
+        return Analysed(0, 0)
+    ensure_days(connection, technical_analyses.name, days)
+    changed, done = 0, dict.fromkeys(days, 0)
+    for some in _blocks_of_tokens(connection, timeframe, day_start(days[0]), day_bounds(days[-1])[1]):
+        for day, past in _candles_of_days(connection, timeframe, days, some, as_of):
+            start, end = day_bounds(day)
+            chain = analyse_from_anchor(past, timeframe.interval, start)
+            rows = _rows_to_keep(connection, timeframe, chain, start, end)
+            within = _stored_rows(timeframe, some, start, end, as_of)
+            changed += replace_rows(connection, technical_analyses, _stored(rows, timeframe), within)
+            done[day] += len(chain.token_ids)
+            report(day, done[day])
+    return Analysed(changed, sum(done.values()))
+
+
+def _candles_of_days(
+    connection: sa.Connection, timeframe: Timeframe, days: Sequence[date], some: range, as_of: datetime
+) -> Iterator[tuple[date, Columns]]:
+    """Each day's usable candles from its anchor to its end. What it has in common with the day before is not read again."""
+    held: Columns = {}
+    until = anchor_of(timeframe.name, days[0])
+    for day in days:
+        anchor, end = anchor_of(timeframe.name, day), day_bounds(day)[1]
+        fresh = _usable(read_candles(connection, timeframe.name, max(anchor, until), end, some), as_of)
+        kept = {name: values[held["opened_at"] >= to_datetime64(anchor)] for name, values in held.items()}
+        joined = {name: np.concatenate([kept[name], fresh[name]]) for name in kept} or fresh
+        order = np.lexsort((joined["opened_at"], joined["token_id"]))
+        held, until = {name: values[order] for name, values in joined.items()}, end
+        yield day, held
+
+
+def _stored_rows(timeframe: Timeframe, some: range, start: datetime, end: datetime, as_of: datetime) -> sa.ColumnElement[bool]:
+    c = technical_analyses.c
+    of_the_day = sa.and_(c.opened_at >= start, c.opened_at < end, c.timeframe == timeframe.name)
+    return sa.and_(of_the_day, c.available_at <= as_of, c.token_id >= some.start, c.token_id < some.stop)
 
 
 def _advance_day(
@@ -183,7 +213,7 @@ def _chain_of_day(
     connection: sa.Connection, timeframe: Timeframe, day: date, token_ids: Collection[int], end: datetime, as_of: datetime
 ) -> Chain:
     candles = read_candles(connection, timeframe.name, anchor_of(timeframe.name, day), end, token_ids)
-    return analyse_from_anchor(_usable(candles, as_of), timeframe.interval)
+    return analyse_from_anchor(_usable(candles, as_of), timeframe.interval, day_start(day))
 
 
 def _some_at_a_time(token_ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -191,7 +221,7 @@ def _some_at_a_time(token_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _blocks_of_tokens(connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime) -> Iterator[range]:
-    """Ranges that hold all possible tokens, each with not too many that have candles in a span."""
+    """Ranges that hold all possible tokens, each with not too many that have candles in a span of days."""
     c = candles.c
     with_candles = connection.execute(
         sa.select(c.token_id).distinct().where(c.timeframe == timeframe.name, c.opened_at >= start, c.opened_at < end)
@@ -262,7 +292,7 @@ def _within(rows: Columns, start: datetime, end: datetime) -> Columns:
 
 def _usable(candles: Columns, as_of: datetime) -> Columns:
     usable = candles["available_at"] <= to_datetime64(as_of)
-    return {name: values[usable] for name, values in candles.items()}
+    return candles if usable.all() else {name: values[usable] for name, values in candles.items()}
 
 
 def _as_state(raw: Array) -> State:

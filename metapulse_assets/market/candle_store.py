@@ -144,10 +144,14 @@ def _made_of_history(parts: Columns, rolled: Columns, timeframe: Timeframe) -> A
     """Which rolled-up candles have only parts that could have been used when each closed, as a first import's can."""
     assert timeframe.finer is not None  # noqa: S101 - callers pass timeframes that can be rolled up
     live = parts["available_at"] != parts["opened_at"] + np.timedelta64(TIMEFRAMES[timeframe.finer].interval)
-    spans = np.stack((parts["token_id"][live].astype(np.int64), _span_of(parts["opened_at"][live], timeframe).view(np.int64)))
-    wanted = np.stack((rolled["token_id"].astype(np.int64), rolled["opened_at"].view(np.int64)))
-    seen_live = {(token, opened) for token, opened in spans.T.tolist()}
-    return np.array([(token, opened) not in seen_live for token, opened in wanted.T.tolist()], np.bool_)
+    seen_live = _token_and_span({name: parts[name][live] for name in ("token_id", "opened_at")}, timeframe)
+    return np.isin(_token_and_span(rolled, timeframe), seen_live, invert=True)
+
+
+def _token_and_span(candles: Columns, timeframe: Timeframe) -> Array:
+    """One number for each token and span of a timeframe."""
+    number: Array = candles["opened_at"].astype(np.int64) // (timeframe.seconds * 1_000_000)
+    return candles["token_id"].astype(np.int64) * 2**32 + number
 
 
 def _older_than_known(connection: sa.Connection, timeframe: Timeframe, rolled: Columns) -> Array:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metapulse_assets.outcomes.price_index import MomentIndex, RangeExtremes
 from metapulse_assets.outcomes.rows import (
     HORIZONS,
     INTERVALS,
@@ -98,8 +97,7 @@ class _Attempt:
         self, signals: JudgedSignals, span: int, candles: CandleRows, snapshots: SnapshotRows, as_of: int, entry_wait: int
     ) -> None:
         self.signals, self.candles, self.snapshots = signals, candles, snapshots
-        self.opens = MomentIndex(candles.token_id, candles.opened_at)
-        self.seen = MomentIndex(snapshots.token_id, snapshots.observed_at)
+        self.opens, self.seen = candles.index, snapshots.index
         self._enter(entry_wait)
         self.due = np.where(self.entered, self.entry_at + span, signals.moment + span)
         self._leave(span)
@@ -161,7 +159,7 @@ class _Attempt:
     def last_tradable(self) -> tuple[IntArray, FloatArray]:
         """Time and price of the last snapshot in which the pool was not drained, within QUIET of the exit, else the entry's."""
         held = self.snapshots.take(~(self.snapshots.liquidity_usd < GONE_LIQUIDITY_USD))
-        found = MomentIndex(held.token_id, held.observed_at).last_until(self.signals.token_id, self.due + CLOSE_GRACE)
+        found = held.index.last_until(self.signals.token_id, self.due + CLOSE_GRACE)
         observed = _at(held.observed_at, found, -NEVER)
         later = (observed > self.entry_at) & (observed >= self.due - QUIET)
         return np.where(later, observed, self.entry_at), np.where(later, _at(held.price_usd, found, np.nan), self.entry_usd)
@@ -213,7 +211,7 @@ class _Attempt:
         """Best and worst return between entry and exit, what was touched first, and when the candles used were usable."""
         signals, candles = self.signals.take(rows), self.candles
         start, stop = self.opens.between(signals.token_id, self.entry_at[rows], until - candles.interval)
-        highs, lows = RangeExtremes(candles.high, np.maximum), RangeExtremes(candles.low, np.minimum)
+        highs, lows = candles.highs, candles.lows
         entry, buys = self.entry_usd[rows], signals.sign > 0
         up, down = highs.over(start, stop, entry) / entry - 1, lows.over(start, stop, entry) / entry - 1
         best, worst = np.where(buys, up, -down), np.where(buys, down, -up)
@@ -223,8 +221,7 @@ class _Attempt:
         hit, lost = np.where(buys, rise, fall), np.where(buys, fall, rise)
         # Which came first within one candle is not known; the worse is assumed.
         touch = np.where(hit < lost, "target", np.where(lost < stop, "stop", "neither"))
-        known = RangeExtremes(candles.available_at.astype(np.float64), np.maximum)
-        usable = known.over(start, stop, np.zeros(rows.size)).astype(np.int64)
+        usable = candles.last_available.over(start, stop, np.zeros(rows.size)).astype(np.int64)
         return best, worst, np.where(np.isnan(signals.target_usd), "", touch), usable
 
 

@@ -6,9 +6,12 @@ microseconds since 1970 UTC.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from metapulse_assets.outcomes.price_index import MomentIndex, RangeExtremes
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -17,6 +20,7 @@ StrArray = npt.NDArray[np.str_]
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
+DAY = 24 * 60 * MINUTE
 HORIZONS: Mapping[str, int] = {
     "5m": 5 * MINUTE,
     "1h": 60 * MINUTE,
@@ -59,8 +63,30 @@ class CandleRows:
     low: FloatArray
     close: FloatArray
 
+    @cached_property
+    def index(self) -> MomentIndex:
+        """Where each token's candles are, by opening; of sorted rows."""
+        return MomentIndex(self.token_id, self.opened_at)
+
+    @cached_property
+    def highs(self) -> RangeExtremes:
+        """The highest price of any range of rows."""
+        return RangeExtremes(self.high, np.maximum)
+
+    @cached_property
+    def lows(self) -> RangeExtremes:
+        """The lowest price of any range of rows."""
+        return RangeExtremes(self.low, np.minimum)
+
+    @cached_property
+    def last_available(self) -> RangeExtremes:
+        """When all of any range of rows could be used."""
+        return RangeExtremes(self.available_at.astype(np.float64), np.maximum)
+
     def known_at(self, as_of: int) -> "CandleRows":
-        """Those that could be used by then, sorted by token and time."""
+        """Those that could be used by then, sorted by token and time; the same object if these are."""
+        if _in_order(self.token_id, self.opened_at) and (self.available_at <= as_of).all():
+            return self
         order = np.lexsort((self.opened_at, self.token_id))
         order = order[self.available_at[order] <= as_of]
         columns = {name: getattr(self, name)[order] for name in self.__dataclass_fields__ if name != "interval"}
@@ -81,8 +107,15 @@ class SnapshotRows:
         """The rows at these positions, or where this mask is true."""
         return SnapshotRows(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
+    @cached_property
+    def index(self) -> MomentIndex:
+        """Where each token's snapshots are, by time; of sorted rows."""
+        return MomentIndex(self.token_id, self.observed_at)
+
     def known_at(self, as_of: int) -> "SnapshotRows":
-        """Those that could be used by then, sorted by token and time."""
+        """Those that could be used by then, sorted by token and time; the same object if these are."""
+        if _in_order(self.token_id, self.observed_at) and (self.available_at <= as_of).all():
+            return self
         order = np.lexsort((self.observed_at, self.token_id))
         return self.take(order[self.available_at[order] <= as_of])
 
@@ -124,3 +157,8 @@ class Outcomes:
 
     def __len__(self) -> int:
         return int(self.row.size)
+
+
+def _in_order(token_id: IntArray, moment: IntArray) -> bool:
+    later = (token_id[1:] == token_id[:-1]) & (moment[1:] >= moment[:-1])
+    return bool((later | (token_id[1:] > token_id[:-1])).all())

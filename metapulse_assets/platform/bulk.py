@@ -1,48 +1,61 @@
 """Bulk reads and writes between numpy arrays and PostgreSQL, in its binary format: no Python object a row.
 
 A column is an array; a null is NaN in a float column and `NO_INT` in an integer one. Times are `datetime64[us]` in UTC.
-Few rows with text and JSON in them need none of this: write those with SQLAlchemy.
+Texts are read as an array of str, JSON as one of Python's values; a null text is "", a null JSON None. Few rows with text and
+JSON in them need none of this: write those with SQLAlchemy.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
+from sqlalchemy.dialects.postgresql import JSONB
 
-Array = npt.NDArray[Any]
-Columns = dict[str, Array]
-# What an integer column holds for null: the smallest int32, which no count or id reaches.
-NO_INT = -(2**31)
+from metapulse_assets.platform.copy_format import (
+    COPY_HEADER,
+    COPY_TRAILER,
+    NO_INT,
+    Array,
+    Column,
+    Columns,
+    JsonTexts,
+    Labels,
+    Wire,
+    fixed_rows,
+    from_wire,
+    length_of,
+    numpy_type,
+    whole_rows,
+    wire_of,
+    wire_of_type,
+)
 
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
+__all__ = [
+    "NO_INT",
+    "Array",
+    "Column",
+    "Columns",
+    "JsonTexts",
+    "Labels",
+    "append_columns",
+    "append_if_new",
+    "driver",
+    "from_datetime64",
+    "read_columns",
+    "replace_rows",
+    "to_datetime64",
+    "write_columns",
+]
+
 # Dimensions, flag for nulls, type, length and lower bound of the one dimension.
 _ARRAY_HEADER = 20
-# PostgreSQL counts microseconds from 2000-01-01.
-_POSTGRES_EPOCH = np.datetime64("2000-01-01", "us").astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """A text column as small integers into a tuple of labels."""
-
-    codes: Array
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Wire:
-    """How one column crosses the COPY: numpy type on the wire, type of the staging column, SQL that restores nulls."""
-
-    dtype: str
-    staging: str
-    select: str
+# Between the texts of a column; ASCII's unit separator stands in no name of ours.
+_BETWEEN = "\x1f"
 
 
 def to_datetime64(moment: datetime) -> np.datetime64:
@@ -74,47 +87,44 @@ def write_columns(
     On a duplicate primary key: `keep` leaves the stored row, `replace_changed` updates it only if a value differs (an equal
     row stays untouched, its old version included), `fail` raises.
     """
-    arrays = {name: value for name, value in columns.items() if isinstance(value, np.ndarray | Labels)}
-    count = _row_count(arrays)
-    if count == 0:
-        return 0
-    wires = {name: _wire_of(table.c[name], value) for name, value in arrays.items()}
-    staging = sql.Identifier(f"staging_{table.name}")
-    raw = driver(connection)
-    raw.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
-    raw.execute(
-        sql.SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP").format(
-            staging,
-            sql.SQL(", ").join(
-                sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(wire.staging)) for name, wire in wires.items()
-            ),
-        )
-    )
-    _copy_in(raw, staging, arrays, wires, count)
-    selected = [_staged(value, name, wires.get(name)) for name, value in columns.items()]
-    statement = sql.SQL("INSERT INTO {} AS stored ({}) SELECT {} FROM {} AS staged {}").format(
-        sql.Identifier(table.name),
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
-        sql.SQL(", ").join(selected),
-        staging,
-        _on_conflict(table, columns, conflict),
-    )
-    return raw.execute(statement).rowcount
+    return _write(connection, table, columns, conflict)
+
+
+def append_columns(connection: sa.Connection, table: sa.Table, columns: Mapping[str, Column], target: str | None = None) -> int:
+    """Append rows straight to the table, or to another one of its columns, with texts and JSON among them; returns how many.
+
+    A text of no length is null where the column may be null. Raises psycopg.errors.UniqueViolation for a key that is there.
+    """
+    count = _row_count(columns)
+    if count:
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        rows = whole_rows(table, columns, count)
+        _copy_in(driver(connection), sql.SQL("{} ({})").format(sql.Identifier(target or table.name), names), rows)
+    return count
+
+
+def append_if_new(connection: sa.Connection, table: sa.Table, columns: Mapping[str, Column]) -> int | None:
+    """As `append_columns`, but None, and nothing stored, if a key of any row is there already."""
+    try:
+        with driver(connection).transaction():
+            return append_columns(connection, table, columns)
+    except psycopg.errors.UniqueViolation:
+        return None
 
 
 def read_columns(connection: sa.Connection, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> Columns:
-    """Run a select whose columns are numbers, booleans or times and return them as arrays, in the select's order."""
-    wires = {column.name: _wire_of_type(column.name, column.type) for column in statement.selected_columns}
+    """Run a select and return its columns as arrays, in the select's order.
+
+    Texts must hold no control signs, as names and ids of ours do not.
+    """
+    wires = {column.name: _read_as(column.name, column.type) for column in statement.selected_columns}
     # One array a column: a COPY would send every row as a message of its own, and each costs Python some microseconds.
-    fields = sql.SQL(", ").join(
-        sql.SQL("array_agg({})").format(sql.SQL(_READ_SELECT.get(wire.dtype, "{}")).format(sql.Identifier(name)))
-        for name, wire in wires.items()
-    )
+    fields = sql.SQL(", ").join(_all_of(name, wire) for name, wire in wires.items())
     query = sql.SQL("SELECT {} FROM ({}) AS inner_rows").format(fields, _rendered(connection, statement))
     with driver(connection).cursor(binary=True) as cursor:
         result = cursor.execute(query).pgresult
         assert result is not None  # noqa: S101 - a select has a result
-        return {name: _from_array(name, result.get_value(0, place), wire) for place, (name, wire) in enumerate(wires.items())}
+        return {name: _from_result(name, result.get_value(0, place), wire) for place, (name, wire) in enumerate(wires.items())}
 
 
 def replace_rows(
@@ -127,19 +137,84 @@ def replace_rows(
 
     Returns the rows that were inserted, changed or deleted. The primary key of every given row must lie in `columns`.
     """
-    changed = write_columns(connection, table, columns, conflict="replace_changed")
-    raw = driver(connection)
+    raw, condition, name = driver(connection), _rendered(connection, within), sql.Identifier(table.name)
+    [some] = raw.execute(sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(name, condition)).fetchone() or (True,)
+    # None: a row from outside the span stands in the way.
+    if not some and (appended := append_if_new(connection, table, columns)) is not None:
+        return appended
+    changed = _write(connection, table, columns, "replace_changed", condition)
     keys = [column.name for column in table.primary_key.columns]
-    delete = sql.SQL("DELETE FROM {} WHERE ({})").format(sql.Identifier(table.name), _rendered(connection, within))
-    if _row_count({k: v for k, v in columns.items() if isinstance(v, np.ndarray | Labels)}) == 0:
+    delete = sql.SQL("DELETE FROM {} WHERE ({})").format(name, condition)
+    if _row_count(columns) == 0:
         return changed + raw.execute(delete).rowcount
-    same_key = sql.SQL(" AND ").join(
-        sql.SQL("{}.{} = {}").format(sql.Identifier(table.name), sql.Identifier(key), _staged(columns[key], key))
-        for key in keys
+    superfluous = sql.SQL("{} AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})").format(
+        delete, _staging(table), _same_key(table.name, keys, columns)
     )
-    staging = sql.Identifier(f"staging_{table.name}")
-    superfluous = sql.SQL("{} AND NOT EXISTS (SELECT FROM {} AS staged WHERE {})").format(delete, staging, same_key)
     return changed + raw.execute(superfluous).rowcount
+
+
+def _write(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Mapping[str, Column],
+    conflict: str,
+    mostly_equal_within: sql.Composable | None = None,
+) -> int:
+    """Write by way of a staging table. A condition says where equal rows are looked for first, all at once."""
+    arrays = {name: value for name, value in columns.items() if isinstance(value, np.ndarray | Labels)}
+    count = _row_count(columns)
+    if count == 0:
+        return 0
+    wires = {name: wire_of(table.c[name], value) for name, value in arrays.items()}
+    raw, staging = driver(connection), _staging(table)
+    raw.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
+    raw.execute(
+        sql.SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP").format(
+            staging,
+            sql.SQL(", ").join(
+                sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(wire.staging)) for name, wire in wires.items()
+            ),
+        )
+    )
+    _copy_in(raw, staging, [fixed_rows(arrays, wires, count)])
+    selected = {name: _staged(value, name, wires.get(name)) for name, value in columns.items()}
+    # In the key's order its index grows at its end: pages that are full, and fewer of them touched.
+    keys = [column.name for column in table.primary_key if column.name in arrays]
+    # Of rows with one key the first given comes first, as `keep` wants it.
+    order = [sql.SQL("staged.{}").format(sql.Identifier(name)) for name in (*keys, "ctid")]
+    statement = sql.SQL("INSERT INTO {} AS stored ({}) SELECT {} FROM {} AS staged {} {} {}").format(
+        sql.Identifier(table.name),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(selected.values()),
+        staging,
+        sql.SQL("") if mostly_equal_within is None else _unless_equal(table, selected, mostly_equal_within),
+        sql.SQL("ORDER BY {}").format(sql.SQL(", ").join(order)),
+        _on_conflict(table, columns, conflict),
+    )
+    return raw.execute(statement).rowcount
+
+
+def _unless_equal(table: sa.Table, selected: Mapping[str, sql.Composable], within: sql.Composable) -> sql.Composable:
+    """Leaves rows out that are stored already: one join is quicker than a look-up and a lock a row."""
+    keys = [column.name for column in table.primary_key.columns]
+    name = sql.Identifier(table.name)
+    others = [other for other in selected if other not in keys]
+    same = [sql.SQL("{}.{} = {}").format(name, sql.Identifier(key), selected[key]) for key in keys if key in selected]
+    if others:
+        stored = sql.SQL(", ").join(sql.SQL("{}.{}").format(name, sql.Identifier(other)) for other in others)
+        new = sql.SQL(", ").join(selected[other] for other in others)
+        same.append(sql.SQL("({}) IS NOT DISTINCT FROM ({})").format(stored, new))
+    return sql.SQL("WHERE NOT EXISTS (SELECT FROM {} WHERE ({}) AND {})").format(name, within, sql.SQL(" AND ").join(same))
+
+
+def _same_key(table: str, keys: Sequence[str], columns: Mapping[str, Column]) -> sql.Composable:
+    return sql.SQL(" AND ").join(
+        sql.SQL("{}.{} = {}").format(sql.Identifier(table), sql.Identifier(key), _staged(columns[key], key)) for key in keys
+    )
+
+
+def _staging(table: sa.Table) -> sql.Identifier:
+    return sql.Identifier(f"staging_{table.name}")
 
 
 def _rendered(connection: sa.Connection, element: sa.ClauseElement) -> sql.SQL:
@@ -149,7 +224,7 @@ def _rendered(connection: sa.Connection, element: sa.ClauseElement) -> sql.SQL:
     return sql.SQL(text.replace("%%", "%"))
 
 
-def _staged(value: object, name: str, wire: "_Wire | None" = None) -> sql.Composable:
+def _staged(value: object, name: str, wire: Wire | None = None) -> sql.Composable:
     """A value of the staging table as the real table holds it; a scalar as it is."""
     if isinstance(value, Labels):
         return sql.SQL("({}::text[])[staged.{} + 1]").format(sql.Literal(list(value.names)), sql.Identifier(name))
@@ -158,18 +233,13 @@ def _staged(value: object, name: str, wire: "_Wire | None" = None) -> sql.Compos
     return sql.Literal(value)
 
 
-def _row_count(arrays: Mapping[str, Array | Labels]) -> int:
-    counts = {len(value.codes if isinstance(value, Labels) else value) for value in arrays.values()}
-    if len(counts) > 1:
-        raise ValueError(f"columns of unequal length: { {k: _length(v) for k, v in arrays.items()} }")
-    return counts.pop() if counts else 0
+def _row_count(columns: Mapping[str, Column]) -> int:
+    lengths = {name: length for name, value in columns.items() if (length := length_of(value)) is not None}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of unequal length: {lengths}")
+    return next(iter(lengths.values()), 0)
 
 
-def _length(value: Array | Labels) -> int:
-    return len(value.codes if isinstance(value, Labels) else value)
-
-
-_FLOAT = "nullif({column}, 'NaN')"
 _READ_SELECT = {
     ">f8": "coalesce({}, 'NaN')::double precision",
     ">f4": "coalesce({}, 'NaN')::real",
@@ -179,70 +249,39 @@ _READ_SELECT = {
     ">M8": "({})::timestamptz",
     "?": "({})::boolean",
 }
+_TEXT, _JSON = (Wire("", name, "{column}") for name in ("text", "json"))
 
 
-def _length_of(kind: sa.types.TypeEngine[Any]) -> int:
-    return getattr(kind, "length", None) or 0
+def _read_as(name: str, kind: sa.types.TypeEngine[Any]) -> Wire:
+    if isinstance(kind, JSONB):
+        return _JSON
+    return _TEXT if isinstance(kind, sa.Text) else wire_of_type(name, kind)
 
 
-def _wire_of_type(name: str, kind: sa.types.TypeEngine[Any]) -> _Wire:
-    table: list[tuple[Callable[[], bool], _Wire]] = [
-        (lambda: isinstance(kind, sa.REAL), _Wire(">f4", "real", _FLOAT)),
-        (lambda: isinstance(kind, sa.Float), _Wire(">f8", "double precision", _FLOAT)),
-        (lambda: isinstance(kind, sa.BigInteger), _Wire(">i8", "bigint", f"nullif({{column}}, {NO_INT})")),
-        (lambda: isinstance(kind, sa.SmallInteger), _Wire(">i2", "smallint", "{column}")),
-        (lambda: isinstance(kind, sa.Integer), _Wire(">i4", "integer", f"nullif({{column}}, {NO_INT})")),
-        (lambda: isinstance(kind, sa.DateTime), _Wire(">M8", "timestamptz", "{column}")),
-        (lambda: isinstance(kind, sa.Boolean), _Wire("?", "boolean", "{column}")),
-        (lambda: isinstance(kind, sa.LargeBinary) and bool(kind.length), _Wire(f"V{_length_of(kind)}", "bytea", "{column}")),
-    ]
-    for matches, wire in table:
-        if matches():
-            return wire
-    raise TypeError(f"{name}: no binary COPY for a column of type {kind}; use SQLAlchemy for it")
+def _all_of(name: str, wire: Wire) -> sql.Composable:
+    """A whole column as one value."""
+    column = sql.Identifier(name)
+    if wire is _TEXT:
+        return sql.SQL("string_agg(coalesce({}, ''), {})").format(column, sql.Literal(_BETWEEN))
+    if wire is _JSON:
+        return sql.SQL("'[' || string_agg(coalesce({}::text, 'null'), ',') || ']'").format(column)
+    return sql.SQL("array_agg({})").format(sql.SQL(_READ_SELECT.get(wire.dtype, "{}")).format(column))
 
 
-def _wire_of(column: sa.Column[Any], value: Array | Labels) -> _Wire:
-    return _Wire(">i2", "smallint", "{column}") if isinstance(value, Labels) else _wire_of_type(column.name, column.type)
+def _from_result(name: str, raw: bytes | None, wire: Wire) -> Array:
+    if wire is _TEXT:
+        return np.array(raw.decode().split(_BETWEEN) if raw is not None else [], np.str_)
+    if wire is _JSON:
+        values = json.loads(raw) if raw is not None else []
+        column = np.empty(len(values), object)
+        column[:] = values
+        return column
+    return _from_array(name, raw, wire)
 
 
-def _numpy_type(wire: _Wire) -> str:
-    return ">i8" if wire.dtype == ">M8" else wire.dtype
-
-
-def _record_dtype(wires: Mapping[str, _Wire]) -> np.dtype[Any]:
-    fields: list[tuple[str, str]] = [("field_count", ">i2")]
-    for name, wire in wires.items():
-        fields += [(f"{name} length", ">i4"), (name, _numpy_type(wire))]
-    return np.dtype(fields)
-
-
-def _from_wire(values: Array, wire: _Wire) -> Array:
-    if wire.dtype == ">M8":
-        return (values.astype(np.int64) + _POSTGRES_EPOCH).view("datetime64[us]")
-    return values if wire.dtype.startswith("V") else values.astype(values.dtype.newbyteorder("="))
-
-
-def _to_wire(name: str, value: Array | Labels, wire: _Wire) -> Array:
-    """What crosses for a column. numpy would store a number that does not fit without a word, so that is looked at here."""
-    numbers = value.codes if isinstance(value, Labels) else value
-    if wire.dtype == ">M8":
-        if (absent := np.isnat(numbers.astype("datetime64[us]"))).any():
-            raise ValueError(f"{name}: no time at index {absent.argmax()}")
-        return numbers.astype("datetime64[us]").view(np.int64) - _POSTGRES_EPOCH
-    if wire.dtype.startswith(">i"):
-        bounds = np.iinfo(wire.dtype)
-        wrong = ~((numbers >= bounds.min) & (numbers <= bounds.max))
-        if wrong.any():
-            raise ValueError(f"{name}: {numbers[wrong][0]} at index {wrong.argmax()} is no {wire.staging}")
-    if wire.dtype.startswith("V") and numbers.dtype != np.dtype(wire.dtype):
-        raise ValueError(f"{name}: values of {numbers.dtype.itemsize} bytes where {wire.dtype[1:]} are expected")
-    return numbers
-
-
-def _from_array(name: str, raw: bytes | None, wire: _Wire) -> Array:
+def _from_array(name: str, raw: bytes | None, wire: Wire) -> Array:
     """A column out of an array as PostgreSQL sends it. Raises ValueError for a null that no value stands for."""
-    item = np.dtype([("length", ">i4"), ("value", _numpy_type(wire))])
+    item = np.dtype([("length", ">i4"), ("value", numpy_type(wire))])
     body = memoryview(raw)[_ARRAY_HEADER:] if raw else memoryview(b"")
     # A null is shorter than a value: the items before the first one still lie where they should.
     items = np.frombuffer(body[: len(body) // item.itemsize * item.itemsize], item)
@@ -250,25 +289,15 @@ def _from_array(name: str, raw: bytes | None, wire: _Wire) -> Array:
     if shorter.any() or len(body) % item.itemsize:
         row = int(shorter.argmax()) if shorter.any() else len(items)
         raise ValueError(f"{name}: null in row {row}; a column of type {wire.staging} has no value for it")
-    return _from_wire(items["value"], wire)
+    return from_wire(items["value"], wire)
 
 
-def _copy_in(
-    raw: psycopg.Connection[Any],
-    staging: sql.Identifier,
-    arrays: Mapping[str, Array | Labels],
-    wires: Mapping[str, _Wire],
-    count: int,
-) -> None:
-    records = np.empty(count, dtype=_record_dtype(wires))
-    records["field_count"] = len(wires)
-    for name, wire in wires.items():
-        records[f"{name} length"] = np.dtype(_numpy_type(wire)).itemsize
-        records[name] = _to_wire(name, arrays[name], wire)
-    with raw.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(staging)) as copy:
-        copy.write(_COPY_HEADER)
-        copy.write(records.tobytes())
-        copy.write(_COPY_TRAILER)
+def _copy_in(raw: psycopg.Connection[Any], target: sql.Composable, rows: Iterable[bytes]) -> None:
+    with raw.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(target)) as copy:
+        copy.write(COPY_HEADER)
+        for some in rows:
+            copy.write(some)
+        copy.write(COPY_TRAILER)
 
 
 def _on_conflict(table: sa.Table, columns: Iterable[str], conflict: str) -> sql.Composable:

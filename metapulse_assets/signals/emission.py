@@ -5,6 +5,7 @@ Belongs here: filling every column of `signals` that follows from the data. Does
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -12,8 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from metapulse_assets.intelligence.kinds import HORIZON_SECONDS as ASKED_HORIZON
+from metapulse_assets.platform.bulk import Column, JsonTexts
 from metapulse_assets.risk.history import MAX_AGE_SECONDS, RiskHistory, risk_rows_as_of
 from metapulse_assets.signals.ai_rules import MIN_CONFIDENCE_BY_STATUS, SIGNAL_KINDS
 from metapulse_assets.signals.candidates import (
@@ -77,6 +80,15 @@ class EmittedSignals:
     def as_recent(self) -> RecentSignals:
         """What the next selection must remember of them."""
         return RecentSignals(self.token_id, self.kind, self.rule, self.direction, self.price_usd, self.emitted_at)
+
+    def columns(self) -> dict[str, Column]:
+        """The same as columns of the table."""
+        columns: dict[str, Column] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("opened_at", "observed_at", "emitted_at", "expires_at"):
+            columns[name] = _moments(getattr(self, name))
+        columns["signal_id"] = np.array(self.signal_id, np.str_)
+        columns["reasons"] = JsonTexts([json.dumps(reasons) for reasons in self.reasons])
+        return columns
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict a signal by column name: times as aware datetimes, None for null."""
@@ -193,6 +205,12 @@ def _risk_reason(risk: RiskHistory, row: int) -> dict[str, Any]:
         hard_fail=assessment.hard_fail[row],
         observed_at=_iso(float(risk.observed_at[row])),
     )
+
+
+def _moments(seconds: FloatArray) -> npt.NDArray[np.datetime64]:
+    """As `_time`, rounded to the microsecond as there: the fraction by itself, so that nothing is lost before."""
+    whole = np.floor(seconds)
+    return (whole.astype(np.int64) * 1_000_000 + np.rint((seconds - whole) * 1e6).astype(np.int64)).astype("datetime64[us]")
 
 
 def _time(seconds: float) -> datetime:

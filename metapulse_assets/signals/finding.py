@@ -1,22 +1,28 @@
 """Keeping `technical_signals` in step with the analyses: what the rules find on each closed candle."""
 
-from collections.abc import Sequence
+import json
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from psycopg.types.json import Jsonb
 
 from metapulse_assets.indicators.bars import MAX_GAP_INTERVALS
 from metapulse_assets.indicators.tables import technical_analyses
 from metapulse_assets.market.tables import candles
 from metapulse_assets.market.timeframes import Timeframe
-from metapulse_assets.platform.bulk import Array, Columns, driver, from_datetime64, read_columns, to_datetime64
+from metapulse_assets.platform.bulk import (
+    Array,
+    Column,
+    Columns,
+    JsonTexts,
+    append_columns,
+    from_datetime64,
+    read_columns,
+    to_datetime64,
+)
 from metapulse_assets.platform.day_partitions import day_bounds, day_start, days_of, ensure_days, utc_day
 from metapulse_assets.platform.progress import progress_of, set_progress
 from metapulse_assets.signals.analysed_candles import VALUE_COLUMNS
-from metapulse_assets.signals.hits import HIT_COLUMNS
 from metapulse_assets.signals.tables import technical_signals
 from metapulse_assets.signals.technical import RuleHits, find_rule_hits
 
@@ -47,24 +53,28 @@ def _find(connection: sa.Connection, timeframe: Timeframe, start: datetime, end:
     known_at = np.maximum(usable[hits.row], np.where(hits.previous_row >= 0, usable[hits.previous_row], 0))
     wanted = np.flatnonzero(analyses["opened_at"][hits.row] >= to_datetime64(start))
     wanted = wanted[~_lacks_analysis_before(connection, timeframe, analyses, hits, known_at, wanted)]
-    rows = [
-        (
-            from_datetime64(analyses["opened_at"][hits.row[hit]]),
-            int(analyses["token_id"][hits.row[hit]]),
-            timeframe.name,
-            str(hits.rule[hit]),
-            from_datetime64(np.datetime64(int(known_at[hit]), "us")),
-            str(hits.direction[hit]),
-            float(hits.strength[hit]),
-            float(hits.confidence[hit]),
-            float(analyses["close"][hits.row[hit]]),
-            _or_none(analyses["atr_14"][hits.row[hit]]),
-            Jsonb(hits.inputs[hit]),
-        )
-        for hit in wanted.tolist()
-    ]
-    _replace(connection, timeframe, start, end, rows)
-    return len(rows)
+    row = hits.row[wanted]
+    found: dict[str, Column] = {
+        "opened_at": analyses["opened_at"][row],
+        "token_id": analyses["token_id"][row],
+        "timeframe": timeframe.name,
+        "rule": hits.rule[wanted],
+        "available_at": known_at[wanted].astype("datetime64[us]"),
+        "direction": hits.direction[wanted],
+        "strength": hits.strength[wanted],
+        "confidence": hits.confidence[wanted],
+        "price_usd": analyses["close"][row],
+        "atr_usd": analyses["atr_14"][row],
+        "inputs": JsonTexts([json.dumps(hits.inputs[hit]) for hit in wanted.tolist()]),
+    }
+    ensure_days(
+        connection, technical_signals.name, {*days_of(analyses["opened_at"][row]), utc_day(end - timedelta(microseconds=1))}
+    )
+    t = technical_signals.c
+    connection.execute(
+        sa.delete(technical_signals).where(t.timeframe == timeframe.name, t.opened_at >= start, t.opened_at < end)
+    )
+    return append_columns(connection, technical_signals, found)
 
 
 def _lacks_analysis_before(
@@ -110,22 +120,3 @@ def _read_analyses(connection: sa.Connection, timeframe: Timeframe, start: datet
     )
     order = np.lexsort((rows["opened_at"], rows["token_id"]))
     return {name: values[order] for name, values in rows.items()}
-
-
-def _replace(
-    connection: sa.Connection, timeframe: Timeframe, start: datetime, end: datetime, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    table = technical_signals
-    days = days_of(np.array([row[0].replace(tzinfo=None) for row in rows], "datetime64[us]"))
-    ensure_days(connection, table.name, {*days, utc_day(end - timedelta(microseconds=1))})
-    connection.execute(
-        sa.delete(table).where(table.c.timeframe == timeframe.name, table.c.opened_at >= start, table.c.opened_at < end)
-    )
-    if rows:
-        with driver(connection).cursor().copy(f"COPY technical_signals ({', '.join(HIT_COLUMNS)}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

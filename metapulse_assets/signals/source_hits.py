@@ -20,6 +20,7 @@ from metapulse_assets.social.tables import social_metrics
 MADE_ANEW = timedelta(hours=1)
 """A tick makes at least so much of the past anew: longer than any source takes from looking to having stored."""
 LONGEST_CANDLE = timedelta(days=1)
+SPOKEN = {kind: table for kind, table in SOURCES.items() if kind not in ("technical", "combined")}
 
 Find = Callable[[sa.Connection, datetime, datetime], list[View]]
 
@@ -46,19 +47,33 @@ def combined_hits(connection: sa.Connection, start: datetime, end: datetime) -> 
 
 
 def stored_hits(connection: sa.Connection, start: datetime, end: datetime) -> list[SourceHit]:
-    """The stored hits of all single sources that became usable in [start, end)."""
-    found = []
-    for kind, table in SOURCES.items():
-        if table is combined_signals:
-            continue
-        t = table.c
-        rows = connection.execute(
-            sa.select(
-                *(t.token_id, t.rule, t.timeframe, t.direction, t.strength, t.confidence, t.opened_at, t.available_at)
-            ).where(t.available_at >= start, t.available_at < end, t.opened_at >= start - 3 * LONGEST_CANDLE, t.opened_at < end)
-        )
-        found += [SourceHit(kind=kind, **row._mapping) for row in rows]
+    """The stored hits of single sources that became usable in [start, end), of tokens that not only the candles speak of.
+
+    Nearly all hits are technical ones, and where no other kind has any there can be no agreement.
+    """
+    found: list[SourceHit] = []
+    for kind, table in SPOKEN.items():
+        found += _hits_between(connection, kind, table, start, end, sa.true())
+    spoken_of = sorted({hit.token_id for hit in found})
+    if spoken_of:
+        table = SOURCES["technical"]
+        found += _hits_between(connection, "technical", table, start, end, table.c.token_id.in_(spoken_of))
     return found
+
+
+def _hits_between(
+    connection: sa.Connection, kind: str, table: sa.Table, start: datetime, end: datetime, which: sa.ColumnElement[bool]
+) -> list[SourceHit]:
+    t = table.c
+    within = sa.and_(
+        t.available_at >= start, t.available_at < end, t.opened_at >= start - 3 * LONGEST_CANDLE, t.opened_at < end
+    )
+    rows = connection.execute(
+        sa.select(t.token_id, t.rule, t.timeframe, t.direction, t.strength, t.confidence, t.opened_at, t.available_at).where(
+            within, which
+        )
+    )
+    return [SourceHit(kind=kind, **row._mapping) for row in rows]
 
 
 FINDERS: dict[str, tuple[sa.Table, Find]] = {

@@ -109,17 +109,22 @@ def figure(value: float | None) -> str:
 
 
 def where_it_goes(row: Row, target: Target, rows: Rows) -> str:
-    """The largest of the rows that a row is made of, with their shares; empty if none was measured."""
+    """The largest of the rows that a row is made of, with their shares; empty if none was measured.
+
+    Parts of another unit, as the seconds of a rate, are shares of their own sum.
+    """
     parts = [part for name in target.split for part in _named(name, row, rows)]
     parts.sort(key=lambda part: -part.value)
+    whole = row.value if all(part.unit == row.unit for part in parts) else sum(part.value for part in parts)
+    if not whole:
+        return ""
     shown = [
-        f"{part.name.removeprefix(_stem(row.name))} {figure(part.value)} {part.unit} ({part.value / row.value:.0%})"
+        f"{part.name.removeprefix(_stem(row.name))} {figure(part.value)} {part.unit} ({part.value / whole:.0%})"
         for part in parts[:LARGEST_PARTS]
-        if row.value
     ]
     rest = sum(part.value for part in parts[LARGEST_PARTS:])
-    if rest and row.value:
-        shown.append(f"others {rest / row.value:.0%}")
+    if rest:
+        shown.append(f"others {rest / whole:.0%}")
     return ", ".join(shown)
 
 

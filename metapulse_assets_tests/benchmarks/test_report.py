@@ -60,6 +60,11 @@ def test_a_missed_goal_is_marked_and_says_where_it_goes(tmp_path: Path) -> None:
     assert "`soup.boil_s` misses" not in page
 
 
+def test_the_parts_of_a_rate_are_shares_of_their_own_sum() -> None:
+    rate, target = Row("bread.per_s", 0.5, "1/s", 1), Target("loaves", Goal("≥", 1), split=("bread.knead_s", "bread.rest."))
+    assert report.where_it_goes(rate, target, _named(rate, KNEAD, REST)) == "knead_s 3 s (75%), rest.cold_s 1 s (25%)"
+
+
 def test_a_goal_on_a_ratio_names_the_peer(tmp_path: Path) -> None:
     report.write(tmp_path, _named(Row("bread.vs_baker", 2.0, "s", 7, 5.0, 2.5)), KITCHEN, {"bread": NOW})
     page = (tmp_path / "benchmarks.md").read_text()

@@ -4,7 +4,7 @@ Candles are made of what was seen when they close, and imported from a vendor at
 the pipeline, so that they are stamped and noted as they are there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -105,6 +105,10 @@ class MarketInTime:
     def recompute(self, day: date) -> int:
         """Make a day's analyses anew; returns the rows that changed."""
         return chain_store.recompute(self.connection, self.timeframe, day, self.now, lambda _: None).rows
+
+    def recompute_together(self, days: Sequence[date]) -> int:
+        """Make the analyses of several days anew in one go; returns the rows that changed."""
+        return chain_store.recompute_days(self.connection, self.timeframe, days, self.now, lambda *_: None).rows
 
     def forget(self) -> None:
         """Empty the caches, one or both."""

@@ -11,7 +11,9 @@ from metapulse_assets.indicators import chain as chain_module
 from metapulse_assets.indicators.chain import WARM_UP, analyse_from_anchor, anchor_of, came_late, run_chain, split_tokens
 from metapulse_assets.indicators.warm_up import REQUIRED_BARS
 from metapulse_assets.market.timeframes import TIMEFRAMES
+from metapulse_assets.platform.bulk import to_datetime64
 from metapulse_assets_tests.indicators.candle_streams import (
+    EPOCH,
     Arrival,
     assert_equal_bits,
     candles_of,
@@ -87,6 +89,18 @@ def test_the_state_left_behind_holds_all_candles_late_ones_included(stream: list
     np.testing.assert_array_equal(ours.state.rows.view(np.uint64), whole.state.rows.view(np.uint64))
 
 
+@settings(max_examples=60)
+@given(arrivals(), st.integers(-1, 40))
+def test_rows_of_a_later_part_are_those_of_the_whole(stream: list[Arrival], begin: int) -> None:
+    candles = candles_of(stream)
+    since = EPOCH + begin * FIVE_MINUTES
+    whole, part = analyse_from_anchor(candles, FIVE_MINUTES), analyse_from_anchor(candles, FIVE_MINUTES, since)
+    later = whole.rows["opened_at"] >= to_datetime64(since)
+    assert_equal_bits(part.rows, {name: values[later] for name, values in whole.rows.items()})
+    np.testing.assert_array_equal(part.last_opened_at, whole.last_opened_at)
+    np.testing.assert_array_equal(part.state.rows.view(np.uint64), whole.state.rows.view(np.uint64))
+
+
 def test_a_late_candle_counts_from_its_arrival_on_and_gives_no_row() -> None:
     stream = [(1, n * FIVE, (n + 1) * FIVE) for n in range(30)]
     stream[10] = (1, 10 * FIVE, 20 * FIVE)
@@ -103,9 +117,9 @@ def test_a_late_candle_counts_from_its_arrival_on_and_gives_no_row() -> None:
 def test_tokens_with_late_candles_are_worked_on_together(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: object, **keywords: object) -> object:
         calls.append(arguments)
-        return run_chain(*arguments)  # type: ignore[arg-type]
+        return run_chain(*arguments, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr(chain_module, "run_chain", counted)
     stream = [(token, n * FIVE, 40 * FIVE + token if n == 3 else (n + 1) * FIVE) for token in range(1, 51) for n in range(10)]

@@ -12,17 +12,21 @@ from metapulse_assets.market.candle_store import insert_candles
 from metapulse_assets.market.tables import candle_requests, candles, token_metrics, tokens, tracked_tokens
 from metapulse_assets.outcomes import calibration_store, store
 from metapulse_assets.outcomes.checks import _every_matured_signal as every_matured_signal
+from metapulse_assets.outcomes.checks import _nothing_from_after as nothing_from_after
 from metapulse_assets.outcomes.checks import _nothing_from_before as nothing_from_before
 from metapulse_assets.outcomes.checks import outcome_checks
-from metapulse_assets.outcomes.tables import signal_calibration, signal_outcomes
+from metapulse_assets.outcomes.tables import calibration_curves, signal_calibration, signal_outcomes
 from metapulse_assets.platform.bulk import to_datetime64
 from metapulse_assets.platform.day_partitions import ensure_days
+from metapulse_assets.service.routes.stored_signals import SignalQuestion, read_signals
 from metapulse_assets.signals.listing import as_json, list_signals
 from metapulse_assets.signals.tables import signals
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 DAY = (datetime(2026, 3, 4, tzinfo=UTC), datetime(2026, 3, 5, tzinfo=UTC))
 FIVE = timedelta(minutes=5)
+# Single precision holds the first as a little less, which half a millionth must be rounded by whoever reads it.
+CONFIDENCES = (0.2000375, 0.8)
 HOUR = timedelta(hours=1)
 
 
@@ -230,7 +234,7 @@ def many_outcomes(connection: sa.Connection, count: int) -> datetime:
             connection,
             at,
             f"s{number:03}",
-            confidence=0.2 + 0.6 * (number % 2),
+            confidence=CONFIDENCES[number % 2],
             risk=("low", "high")[number % 2],
         )
     end = NOON + (count + 30) * FIVE
@@ -238,47 +242,116 @@ def many_outcomes(connection: sa.Connection, count: int) -> datetime:
     return end
 
 
-def test_calibration_is_stored_looked_up_and_computed_once_an_hour(connection: sa.Connection) -> None:
+def calibration_row(connection: sa.Connection, horizon: str, rule: str = "rsi_oversold") -> sa.Row[Any]:
+    """The stored numbers of a rule over all levels of risk."""
+    c = signal_calibration.c
+    return connection.execute(sa.select(signal_calibration).where(c.rule == rule, c.horizon == horizon, c.risk == "all")).one()
+
+
+def test_calibration_is_stored_and_computed_once_an_hour(connection: sa.Connection) -> None:
     end = many_outcomes(connection, 60)
-    before = list_signals(connection, open_at=NOON, limit=1)[0]
-    assert (before["calibrated_confidence"], before["calibration"]) == (None, "uncalibrated")
     assert calibration_store.computed_lately(connection, end) is None
     rows = calibration_store.recalibrate(connection, end)
     # Three horizons have outcomes; of one kind, for the rule and all rules, two levels and all levels.
     assert rows == connection.execute(sa.select(sa.func.count()).select_from(signal_calibration)).scalar_one() == 3 * 6
-    assert calibration_store.computed_lately(connection, end + timedelta(minutes=59)) == end
-    assert calibration_store.computed_lately(connection, end + HOUR) is None
-    table = signal_calibration.c
-    of_rule = connection.execute(
-        sa.select(signal_calibration).where(table.rule == "rsi_oversold", table.horizon == "5m", table.risk == "all")
-    ).one()
+    assert end.minute == 30
+    assert calibration_store.computed_lately(connection, end + timedelta(minutes=29)) == end
+    assert calibration_store.computed_lately(connection, end + timedelta(minutes=30)) is None
+    of_rule = calibration_row(connection, "5m")
     assert (of_rule.n, of_rule.vanished, of_rule.unresolvable) == (60, 0, 0)
+    assert 1 <= of_rule.n_effective < 60
     # Entries are at the opens of the 60 candles after the first; a hit rises by more than the fees of 0.6 %.
     closes = [100.0 + 10 * float(np.sin(i / 3)) for i in range(90)]
     hits = [closes[i + 1] / closes[i] * 0.997**2 > 1 for i in range(60)]
     assert of_rule.hit_rate == pytest.approx(np.mean(hits))
     assert of_rule.base_rate == pytest.approx(of_rule.hit_rate), "these signals are every moment there is"
-    assert of_rule.brier == pytest.approx(np.mean([(0.2 + 0.6 * (i % 2) - hit) ** 2 for i, hit in enumerate(hits)]))
-    known = calibration_store.read_calibrations(connection)
-    low = known.calibrated_confidence("technical", "rsi_oversold", "5m", 0.2)
-    high = known.calibrated_confidence("technical", "rsi_oversold", "5m", 0.8)
-    assert low is not None
-    assert high is not None
-    assert 0 < low <= high < 1
-    assert known.calibrated_confidence("technical", "golden_cross", "5m", 0.2) is None
-    shown = as_json(list_signals(connection, open_at=NOON, limit=1)[0])
-    assert shown["calibration"] == "n=60"
-    assert 0 < shown["calibrated_confidence"] < 1
+    # Those emitted at 17:00, the only ones with 50 known outcomes before them, are none: the last is of 16:55.
+    assert (of_rule.n_judged, of_rule.brier, of_rule.brier_skill) == (0, None, None)
+    assert of_rule.computed_at == end
     assert calibration_store.recalibrate(connection, end) == rows
+
+
+def test_a_signal_is_shown_with_what_was_known_in_its_hour_and_stays_so(connection: sa.Connection) -> None:
+    # Twelve signals an hour from 12:00 on. That of 16:00 and 16:05 is known by 17:20, so that 50 are known at 18:00 at last.
+    end = many_outcomes(connection, 96)
+    before = list_signals(connection, limit=1)[0]
+    assert (before["calibrated_confidence"], before["calibration"]) == (None, "uncalibrated")
+    calibration_store.recalibrate(connection, end)
+    shown = {row["signal_id"]: row for row in list_signals(connection)}
+    usable_at = [o["available_at"] for o in stored(connection) if (o["horizon"], o["status"]) == ("1h", "resolved")]
+    for row in shown.values():
+        known = sum(at <= row["emitted_at"].replace(minute=0) for at in usable_at)
+        assert row["calibration"] == (f"n={known}" if known >= 50 else "uncalibrated"), row["emitted_at"]
+        assert (row["calibrated_confidence"] is None) is (known < 50)
+    assert as_json(shown["s095"])["calibrated_confidence"] is not None
+    judged = calibration_row(connection, "1h")
+    told = {name: row["calibrated_confidence"] for name, row in shown.items() if row["calibrated_confidence"] is not None}
+    hit = {o["signal_id"]: o["net_return"] > 0 for o in stored(connection) if o["horizon"] == "1h"}
+    assert judged.n_judged == len(told) == 24
+    assert judged.brier == pytest.approx(np.mean([(told[name] - hit[name]) ** 2 for name in told]))
+    assert judged.brier_raw == pytest.approx(np.mean([(shown[name]["confidence"] - hit[name]) ** 2 for name in told]))
+    assert (judged.brier_base, judged.brier_skill) == (None, None), "without a candle of an hour there is no base rate"
+    # Whatever becomes known later, and when it is computed again, what was shown stays.
+    connection.execute(sa.update(signal_outcomes).where(signal_outcomes.c.available_at > end - HOUR).values(net_return=0.5))
+    calibration_store.recalibrate(connection, end + 3 * HOUR)
+    again = {row["signal_id"]: row for row in list_signals(connection)}
+    assert again == shown
+    # Nor when retention has taken what it rested on.
+    connection.execute(sa.delete(signal_outcomes).where(signal_outcomes.c.opened_at < NOON + HOUR))
+    calibration_store.recalibrate(connection, end + 3 * HOUR)
+    assert {row["signal_id"]: row for row in list_signals(connection)} == shown
+
+
+def test_what_the_service_says_of_a_signal_is_what_is_listed(connection: sa.Connection) -> None:
+    end = many_outcomes(connection, 96)
+    calibration_store.recalibrate(connection, end)
+    page, _ = read_signals(connection, SignalQuestion(limit=20))
+    assert page == list_signals(connection, limit=20)
+    assert {row["calibration"] for row in page} > {"uncalibrated"} or page[0]["calibration"].startswith("n=")
+
+
+def test_an_outcome_that_came_late_makes_a_curve_say_more(connection: sa.Connection) -> None:
+    end = many_outcomes(connection, 96)
+    late = signal_outcomes.c.signal_id.in_([f"s{number:03}" for number in range(10)])
+    kept = connection.execute(sa.select(signal_outcomes).where(late)).all()
+    connection.execute(sa.delete(signal_outcomes).where(late))
+    calibration_store.recalibrate(connection, end)
+    fewer = list_signals(connection, limit=1)[0]["calibration"]
+    connection.execute(sa.insert(signal_outcomes), [dict(row._mapping) for row in kept])
+    calibration_store.recalibrate(connection, end)
+    assert list_signals(connection, limit=1)[0]["calibration"] == f"n={int(fewer.removeprefix('n=')) + 10}"
+
+
+def test_the_present_hour_has_its_curve_before_its_signals_come(connection: sa.Connection) -> None:
+    end = many_outcomes(connection, 96)
+    calibration_store.recalibrate(connection, end + 3 * HOUR)
+    store_signal(connection, (end + 3 * HOUR).replace(minute=55), "new")
+    assert list_signals(connection, limit=1)[0]["signal_id"] == "new"
+    assert list_signals(connection, limit=1)[0]["calibration"] == "n=96"
+    assert list_signals(connection, limit=1)[0]["calibrated_confidence"] is not None
+
+
+def test_curves_are_made_again_equal_and_the_check_finds_one_that_is_not(connection: sa.Connection) -> None:
+    end = many_outcomes(connection, 96)
+    calibration_store.recalibrate(connection, end)
+    before = connection.execute(sa.select(calibration_curves).order_by(sa.text("1, 2, 3, 4"))).all()
+    good = nothing_from_after(connection, *DAY)
+    assert (good.passed, good.facts["fitted anew"], len(before)) == (True, 3, 3)
+    connection.execute(sa.delete(calibration_curves))
+    calibration_store.recalibrate(connection, end + timedelta(minutes=10))
+    assert connection.execute(sa.select(calibration_curves).order_by(sa.text("1, 2, 3, 4"))).all() == before
+    connection.execute(sa.update(calibration_curves).values(curve=[[0.5, 0.9]]).where(calibration_curves.c.n < 60))
+    found = nothing_from_after(connection, *DAY)
+    assert (found.passed, len(found.facts["came out different"])) == (False, 1)
+    connection.execute(sa.delete(signal_outcomes).where(signal_outcomes.c.opened_at < NOON + HOUR))
+    assert nothing_from_after(connection, *DAY).facts["not fitted anew"] == 3
 
 
 def test_a_few_outcomes_leave_a_source_uncalibrated(connection: sa.Connection) -> None:
     end = many_outcomes(connection, 20)
-    calibration_store.recalibrate(connection, end)
-    curves = connection.execute(sa.select(signal_calibration.c.curve)).scalars().all()
-    assert curves
-    assert set(curves) == {None}
-    assert list_signals(connection, limit=1)[0]["calibration"] == "uncalibrated"
+    assert calibration_store.recalibrate(connection, end) > 0
+    assert connection.execute(sa.select(sa.func.count()).select_from(calibration_curves)).scalar_one() == 0
+    assert {row["calibration"] for row in list_signals(connection)} == {"uncalibrated"}
 
 
 def test_without_outcomes_there_is_no_calibration(connection: sa.Connection) -> None:

@@ -117,6 +117,22 @@ def test_texts_and_json_are_appended_and_read_row_by_row(shared_engine: sa.Engin
 TOLD = {"id": sa.Integer, "word": sa.Text, "said": JSONB}
 
 
+def test_scalars_stand_for_the_whole_column_of_appended_rows(shared_engine: sa.Engine) -> None:
+    columns: Rows = {
+        "id": np.arange(3),
+        "at": datetime(2026, 3, 4, 12, 0, 0, 7, UTC),
+        "label": "ü",
+        "f8": None,
+        "i4": 258,
+        "note": "",
+    }
+    with samples_in(shared_engine) as connection:
+        append_columns(connection, samples, columns)
+        s = samples.c
+        rows = connection.execute(sa.select(s.at, s.label, s.f8, s.i4, s.note)).all()
+        assert rows == [(datetime(2026, 3, 4, 12, 0, 0, 7, UTC), "ü", None, 258, "")] * 3
+
+
 def test_a_key_that_is_there_stops_an_append(shared_engine: sa.Engine) -> None:
     with samples_in(shared_engine) as connection:
         row: Rows = {"at": times(0), "id": np.array([1]), "label": "x"}

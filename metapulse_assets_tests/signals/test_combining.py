@@ -111,3 +111,11 @@ def test_a_span_needs_only_the_hits_from_two_windows_before_it(found: list[Sourc
     start = START + cut * MINUTE
     needed = [one for one in found if one.available_at >= start - 2 * WINDOW]
     assert find_agreements(needed, start, FAR) == find_agreements(found, start, FAR)
+
+
+@given(hits)
+def test_tokens_of_which_only_candles_speak_are_not_needed(found: list[SourceHit]) -> None:
+    spoken_of = {one.token_id for one in found if one.kind != "technical"}
+    assert find_agreements([one for one in found if one.token_id in spoken_of], START, FAR) == find_agreements(
+        found, START, FAR
+    )
