@@ -19,6 +19,7 @@ from metapulse_assets.market.tables import token_metrics
 from metapulse_assets.operations.tables import alarms, database_optimisation, health_metrics, job_logs, queue_stats, retention
 from metapulse_assets.outcomes import calibration_store
 from metapulse_assets.outcomes import store as outcome_store
+from metapulse_assets.outcomes.tables import calibration_curves
 from metapulse_assets.platform.day_partitions import day_start, utc_day
 from metapulse_assets.platform.settings import Settings, SettingsError, variables_of
 from metapulse_assets.platform.tables import dead_letters, raw_payloads
@@ -137,6 +138,8 @@ def _row_rules(of: dict[str, Period], reach: int) -> list[DayPartitions | Rows]:
     day = sa.cast(ai_model_calibration.c.day, sa.DateTime(timezone=True))
     return [
         Rows(signals, signals.c.expires_at, of["signals"]),
+        # A signal is shown with the curve of the hour in which it was emitted, a day before it expired.
+        Rows(calibration_curves, calibration_curves.c.known_at, of["signals"], margin=2),
         Rows(ai_model_calibration, day, of["analyses"], margin=2),
         Rows(collection_passes, collection_passes.c.started_at, of["social"], margin=reach),
         Rows(dead_letters, dead_letters.c.last_at, of["dead_letters"]),

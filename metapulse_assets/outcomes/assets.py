@@ -55,7 +55,7 @@ def signal_outcomes(context: dg.AssetExecutionContext, platform: dg.ResourcePara
 class CalibrationConfig(dg.Config):
     """Whether to compute now."""
 
-    force: bool = Field(default=False, description="Compute anew even if that was done within the hour.")
+    force: bool = Field(default=False, description="Compute anew even if that was done in this hour.")
     period_days: int = Field(
         default=calibration_store.PERIOD.days, ge=1, description="How many days back outcomes are counted."
     )
@@ -65,7 +65,10 @@ class CalibrationConfig(dg.Config):
 def signal_calibration(
     context: dg.AssetExecutionContext, config: CalibrationConfig, platform: dg.ResourceParam[Platform]
 ) -> dg.MaterializeResult[None]:
-    """Count what became of each source's signals; once an hour, or when forced."""
+    """Count what became of each source's signals; once in each hour (UTC), or when forced.
+
+    Confidences are judged by what was known when their signals were emitted: the curves of each hour, in `calibration_curves`.
+    """
     table = tables.signal_calibration
     with platform.engine.begin() as connection:
         now = platform.now()
@@ -98,16 +101,18 @@ def signal_calibration(
 
 def _source_table(rows: Any) -> str:
     headers = (
-        *("horizon", "kind", "rule", "n", "hit rate", "95 %", "base rate", "placebo 95 %", "mean net", "median net"),
-        *("hold", "Brier", "skill", "IC", "95 %", "rank IC"),
+        *("horizon", "kind", "rule", "n", "worth", "hit rate", "95 %", "base rate", "placebo 95 %", "mean net", "median net"),
+        *("hold", "judged", "Brier", "raw", "of base rate", "skill", "95 %", "IC", "95 %", "rank IC"),
     )
     return markdown_table(
         headers,
         [
             (
-                *(row.horizon, row.kind, row.rule, row.n, row.hit_rate, _band(row.hit_rate_low, row.hit_rate_high)),
+                *(row.horizon, row.kind, row.rule, row.n, f"{row.n_effective:.0f}"),
+                *(row.hit_rate, _band(row.hit_rate_low, row.hit_rate_high)),
                 *(row.base_rate, _band(row.placebo_low, row.placebo_high), row.mean_net_return, row.median_net_return),
-                *(row.buy_and_hold_return, row.brier, row.brier_skill, row.ic, _band(row.ic_low, row.ic_high), row.rank_ic),
+                *(row.buy_and_hold_return, row.n_judged, row.brier, row.brier_raw, row.brier_base, row.brier_skill),
+                *(_band(row.brier_skill_low, row.brier_skill_high), row.ic, _band(row.ic_low, row.ic_high), row.rank_ic),
             )
             for row in rows[:SHOWN_ROWS]
         ],
@@ -120,15 +125,7 @@ def _band(low: float | None, high: float | None) -> str | None:
 
 def _picture(rows: Any, mode: str) -> dict[str, dg.MetadataValue]:
     """The reliability of all technical signals together, a line a horizon."""
-    lines = [
-        calibration_chart.ReliabilityLine(
-            row.horizon,
-            [(bin_["mean_confidence"], bin_["hit_rate"], bin_["n"]) for bin_ in row.reliability if bin_["n"]],
-            row.base_rate,
-        )
-        for row in rows
-        if row.kind == "technical" and row.rule == ALL
-    ]
+    lines = [calibration_chart.ReliabilityLine.of(row) for row in rows if row.kind == "technical" and row.rule == ALL]
     if not lines:
         return {}
     png = calibration_chart.draw_png(f"hits by confidence, technical signals ({mode})", lines)

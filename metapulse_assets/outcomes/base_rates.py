@@ -13,6 +13,9 @@ from metapulse_assets.outcomes.price_index import MomentIndex
 from metapulse_assets.outcomes.resolving import FRESH, net_return
 from metapulse_assets.outcomes.rows import HORIZONS, CandleRows, FloatArray, IntArray
 
+COUNTED, BUY_HIT, SELL_HIT = 1, 2, 4
+"""What a `MomentGrid` says of a moment, as a sum: that it is counted, that a buy paid, that a sell did."""
+
 
 @dataclass(frozen=True)
 class TokenMarket:
@@ -28,10 +31,19 @@ class TokenMarket:
 
 
 @dataclass(frozen=True)
+class MomentGrid:
+    """Each moment by token and time: `codes` (tokens, slots) of COUNTED, BUY_HIT and SELL_HIT, a slot an interval long."""
+
+    start: int
+    interval: int
+    codes: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class MomentCounts:
     """By token: moments of the period, and how many of them would have paid for a buy and for a sell.
 
-    `holding`: return after costs of a buy at the period's first candle held to its last.
+    `holding`: return after costs of a buy at the period's first candle held to its last; `grid`: the moments themselves.
     """
 
     token_id: IntArray
@@ -39,6 +51,7 @@ class MomentCounts:
     buy_hits: IntArray
     sell_hits: IntArray
     holding: FloatArray
+    grid: MomentGrid
 
     def rates(self, token_id: IntArray, sign: FloatArray) -> FloatArray:
         """The share that paid for each token and direction; of all tokens where one is unknown; NaN if all are."""
@@ -88,7 +101,12 @@ def count_moments(candles: CandleRows, horizon: str, period: tuple[int, int], ma
     counted = fresh | lost
     buys = _paid(1.0, ratio, kept[place]) & counted & ~lost
     sells = _paid(-1.0, ratio, kept[place]) & counted
-    return _counts(tokens, place, counted, buys, sells, _holding(rows, entry, place, tokens.size, kept, ends, period))
+    start = int(entered.min(initial=period[1]))
+    slot = (entered - start) // rows.interval
+    codes = np.zeros((tokens.size, int(slot.max(initial=-1)) + 1), np.uint8)
+    codes[place, slot] = counted * COUNTED + buys * BUY_HIT + sells * SELL_HIT
+    holding = _holding(rows, entry, place, tokens.size, kept, ends, period)
+    return _counts(tokens, place, counted, buys, sells, holding, MomentGrid(start, rows.interval, codes))
 
 
 def _paid(sign: float, ratio: FloatArray, kept: FloatArray) -> npt.NDArray[np.bool_]:
@@ -102,12 +120,14 @@ def _counts(
     buys: npt.NDArray[np.bool_],
     sells: npt.NDArray[np.bool_],
     holding: FloatArray,
+    grid: MomentGrid,
 ) -> MomentCounts:
     moments, buy_hits, sell_hits = (
         np.bincount(place[rows], minlength=tokens.size).astype(np.int64) for rows in (counted, buys, sells)
     )
     some = moments > 0
-    return MomentCounts(tokens[some], moments[some], buy_hits[some], sell_hits[some], holding[some])
+    seen = MomentGrid(grid.start, grid.interval, grid.codes[some])
+    return MomentCounts(tokens[some], moments[some], buy_hits[some], sell_hits[some], holding[some], seen)
 
 
 def _holding(

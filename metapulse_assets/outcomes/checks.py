@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 import dagster as dg
 import sqlalchemy as sa
 
+from metapulse_assets.outcomes import calibration_curve_store as curve_store
 from metapulse_assets.outcomes import store
 from metapulse_assets.outcomes.resolving import ENTRY_WAIT, SETTLE
 from metapulse_assets.outcomes.rows import HORIZONS
-from metapulse_assets.outcomes.tables import signal_calibration, signal_outcomes
+from metapulse_assets.outcomes.tables import calibration_curves, signal_calibration, signal_outcomes
 from metapulse_assets.platform.progress import progress_of
 from metapulse_assets.platform.table_checks import Finding, TableCheck, checks_of, values_check
 from metapulse_assets.signals.tables import signals
@@ -77,6 +78,30 @@ def _nothing_from_before(connection: sa.Connection, start: datetime, end: dateti
     )
 
 
+def _nothing_from_after(connection: sa.Connection, start: datetime, end: datetime) -> Finding:
+    """No curve knows an outcome that became usable after its hour, and a sample fitted anew from what was is equal.
+
+    Curves of which some outcomes have been removed since cannot be fitted anew, and say so.
+    """
+    c = calibration_curves.c
+    late = connection.execute(
+        sa.select(sa.func.count()).select_from(calibration_curves).where(c.last_available_at > c.known_at)
+    ).scalar_one()
+    sample = connection.execute(
+        sa.select(calibration_curves).order_by(c.known_at.desc(), sa.func.md5(c.kind + c.rule + c.horizon)).limit(SAMPLE)
+    ).all()
+    different, removed = [], 0
+    for row in sample:
+        n, hits, curve = curve_store.fitted_again(connection, row)
+        removed += n < row.n
+        if n == row.n and (hits, curve) != (row.hits, row.curve):
+            different.append(f"{row.kind} {row.rule} {row.horizon} {row.known_at}")
+    return Finding(
+        late == 0 and not different,
+        {"too late": late, "fitted anew": len(sample) - removed, "not fitted anew": removed, "came out different": different},
+    )
+
+
 def outcome_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of outcomes and calibration."""
     return [
@@ -97,5 +122,16 @@ def outcome_checks() -> list[dg.AssetChecksDefinition]:
                 ),
             ],
         ),
-        checks_of(signal_calibration, [values_check(signal_calibration, "computed_at")], partitioned=False),
+        checks_of(
+            signal_calibration,
+            [
+                values_check(signal_calibration, "computed_at"),
+                TableCheck(
+                    "nothing_from_after",
+                    "No confidence shown rests on an outcome from after its hour, and a sample fitted anew is equal.",
+                    _nothing_from_after,
+                ),
+            ],
+            partitioned=False,
+        ),
     ]

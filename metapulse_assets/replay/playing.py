@@ -14,7 +14,7 @@ JOB = "replay"
 COMPARED = (
     *("candles", "technical_analyses", "technical_signals", "mentions", "post_sentiments", "social_metrics"),
     *("trending_topics", "social_signals", "ai_analyses", "ai_signals", "combined_signals", "risk_assessments"),
-    *("signals", "signal_outcomes"),
+    *("signals", "signal_outcomes", "calibration_curves"),
 )
 """The tables of the pipeline that follow from stored rows."""
 

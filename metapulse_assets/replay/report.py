@@ -20,8 +20,22 @@ from metapulse_assets.platform.display import markdown_table
 from metapulse_assets.signals.tables import signals
 
 HEADERS = (
-    *("source", "horizon", "n", "vanished", "unresolvable", "hit rate", "95 %", "base rate", "random entry 95 %"),
-    *("mean net", "hold", "Brier", "skill", "log loss", "IC", "95 %", "rank IC", "95 %"),
+    *("source", "horizon", "n", "worth", "vanished", "unresolvable", "hit rate", "95 %", "base rate", "shifted 95 %"),
+    *(
+        "mean net",
+        "hold",
+        "judged",
+        "Brier",
+        "raw",
+        "of base rate",
+        "skill",
+        "95 %",
+        "log loss",
+        "IC",
+        "95 %",
+        "rank IC",
+        "95 %",
+    ),
 )
 
 
@@ -53,7 +67,10 @@ def write_report(connection: sa.Connection, played: Played, folder: Path) -> Pat
         markdown_table(("kind", "rule", "direction", "signals"), _counts(connection)),
         "\n## What came of them\n",
         "Net of costs, entered at the first price after the signal. A hit is a net return above 0. Beside it what chance does: "
-        "the share of all moments that would have hit, random entries into the same tokens, and holding them all the time.\n",
+        "the share of all moments that would have hit, the same entries shifted in time together, and holding throughout. "
+        "`worth`: independent outcomes that n are worth, spans overlapping; intervals go by it. `judged`: signals that had a "
+        "calibrated confidence when they were emitted, fitted on outcomes usable by then alone: Brier, skill and log loss are "
+        "of it; beside it the raw confidence's and the base rate's Brier for the same signals.\n",
         markdown_table(HEADERS, [_row(source) for source in sources]),
         *_without_outcome(connection),
         *_pictures(sources, played, folder),
@@ -86,11 +103,12 @@ def _sources(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
 
 def _row(source: sa.Row[Any]) -> Sequence[Any]:
     return (
-        *(source.kind, source.horizon, source.n, source.vanished, source.unresolvable, source.hit_rate),
-        *(_band(source.hit_rate_low, source.hit_rate_high), source.base_rate),
+        *(source.kind, source.horizon, source.n, f"{source.n_effective:.0f}", source.vanished, source.unresolvable),
+        *(source.hit_rate, _band(source.hit_rate_low, source.hit_rate_high), source.base_rate),
         *(_band(source.placebo_low, source.placebo_high), source.mean_net_return, source.buy_and_hold_return),
-        *(source.brier, source.brier_skill, source.log_loss, source.ic, _band(source.ic_low, source.ic_high)),
-        *(source.rank_ic, _band(source.rank_ic_low, source.rank_ic_high)),
+        *(source.n_judged, source.brier, source.brier_raw, source.brier_base, source.brier_skill),
+        *(_band(source.brier_skill_low, source.brier_skill_high), source.log_loss),
+        *(source.ic, _band(source.ic_low, source.ic_high), source.rank_ic, _band(source.rank_ic_low, source.rank_ic_high)),
     )
 
 
@@ -132,17 +150,9 @@ def _without_outcome(connection: sa.Connection) -> list[str]:
 
 
 def _pictures(sources: Sequence[sa.Row[Any]], played: Played, folder: Path) -> list[str]:
-    told = ["\n## Can the confidence be believed?\n"]
+    told = ["\n## Could the confidence be believed when it was shown?\n"]
     for kind in sorted({source.kind for source in sources} - {ALL}):
-        lines = [
-            calibration_chart.ReliabilityLine(
-                source.horizon,
-                [(part["mean_confidence"], part["hit_rate"], part["n"]) for part in source.reliability if part["n"]],
-                source.base_rate,
-            )
-            for source in sources
-            if source.kind == kind
-        ]
+        lines = [calibration_chart.ReliabilityLine.of(source) for source in sources if source.kind == kind]
         path = folder / f"reliability_{kind}.png"
         path.write_bytes(calibration_chart.draw_png(f"hits by confidence, {kind} signals (replay {played.name})", lines))
         told.append(f"![share of hits by confidence, {kind} signals]({path.name})\n")

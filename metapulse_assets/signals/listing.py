@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
-from metapulse_assets.outcomes.calibration_store import HORIZON_OF_SECONDS, Calibrations, read_calibrations
+from metapulse_assets.outcomes.calibration_curve_store import HORIZON_OF_SECONDS, Calibrations, read_calibrations
 from metapulse_assets.signals.tables import signals
 
 COLUMNS = (
@@ -28,8 +28,9 @@ def list_signals(
 ) -> list[dict[str, Any]]:
     """Signals with chain, token (address), symbol and name; those not expired at `open_at`, or emitted since a moment.
 
-    `calibrated_confidence`: how often signals of this confidence and rule were worth following at their own horizon, None
-    while `calibration` is `uncalibrated` and not `n=…`.
+    `calibrated_confidence`: how often signals of this confidence and rule had been worth following at their own horizon, as
+    far as was known in the hour of the emission, so that it stays what it was; None if `calibration` is `uncalibrated` and not
+    `n=…`, the outcomes known then.
     """
     statement = signals_in_order()
     if open_at is not None:
@@ -38,8 +39,8 @@ def list_signals(
         statement = statement.where(signals.c.emitted_at >= since)
     if limit is not None:
         statement = statement.limit(limit)
-    calibrations = read_calibrations(connection)
     found = [dict(row._mapping) for row in connection.execute(statement)]
+    calibrations = read_calibrations(connection, [signal["emitted_at"] for signal in found])
     return [{**signal, **calibrated(signal, calibrations)} for signal in found]
 
 
@@ -59,8 +60,8 @@ def signals_in_order() -> sa.Select[Any]:
 
 
 def calibrated(signal: Mapping[str, Any], calibrations: Calibrations) -> dict[str, Any]:
-    """What outcomes say of a signal's confidence."""
-    source = signal["kind"], signal["rule"], HORIZON_OF_SECONDS.get(signal["horizon_seconds"], "")
+    """What the outcomes known when a signal was emitted said of its confidence."""
+    source = signal["kind"], signal["rule"], HORIZON_OF_SECONDS.get(signal["horizon_seconds"], ""), signal["emitted_at"]
     return {
         "calibrated_confidence": calibrations.calibrated_confidence(*source, signal["confidence"]),
         "calibration": calibrations.described(*source),
@@ -73,7 +74,7 @@ def as_json(signal: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown_confidence(signal: Mapping[str, Any]) -> str:
-    """What a person is told: how often such signals were worth following, and where too few are counted, that it is unknown."""
+    """What a person is told: how often such signals had been worth following, and where too few were, that it is unknown."""
     calibrated = signal["calibrated_confidence"]
     return str(signal["calibration"]) if calibrated is None else f"{calibrated:.2f}"
 

@@ -1,33 +1,19 @@
-"""The numbers of a source: each against its definition, no skill found where there is none, all of it where there is."""
+"""The numbers of a source: no skill found where there is none, all of it where there is, and none from after a signal."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapulse_assets.outcomes.base_rates import MomentCounts, TokenMarket, count_moments
-from metapulse_assets.outcomes.calibration import (
-    FEWEST_OUTCOMES,
-    ScoredOutcomes,
-    block_of,
-    brier_skill,
-    calibrate,
-    correlation,
-    fit_curve,
-    log_loss,
-    on_curve,
-    pooled,
-    ranks,
-    reliability,
-    sources,
-    wilson_interval,
-)
+from metapulse_assets.outcomes.calibration import ALL, ScoredOutcomes, SourceCodes, calibrate
 from metapulse_assets.outcomes.calibration_chart import ReliabilityLine, draw_png
+from metapulse_assets.outcomes.calibration_curves import FEWEST_OUTCOMES, calibrated_when_emitted
 from metapulse_assets.outcomes.resolving import judge
 from metapulse_assets.outcomes.rows import HORIZONS, MINUTE, SECOND, CandleRows, JudgedSignals, Prices
 from metapulse_assets.signals.candidates import RecentSignals
@@ -37,110 +23,9 @@ from metapulse_assets_tests.outcomes.test_recorded_candles import _analyse as an
 from metapulse_assets_tests.outcomes.test_recorded_candles import as_candidates, emit
 
 HOUR = 60 * MINUTE
-Floats = npt.NDArray[np.float64]
-shares = st.lists(st.integers(0, 100).map(lambda v: v / 100), min_size=1, max_size=150)
+DAY = 24 * HOUR
 FREE = TokenMarket({}, 1.0, {})
-
-
-def hits_of(confidence: Floats, seed: int) -> npt.NDArray[np.bool_]:
-    """Hits that come as often as each confidence says."""
-    return np.asarray(np.random.default_rng(seed).random(confidence.size) < confidence, np.bool_)
-
-
-@given(st.integers(1, 2_000), st.floats(0, 1))
-def test_the_wilson_interval_holds_the_shares_that_a_score_test_does_not_reject(n: int, part: float) -> None:
-    hits = round(part * n)
-    low, high = wilson_interval(hits, n)
-    assert 0 <= low <= hits / n <= high <= 1
-    for end in (low, high):
-        if 0 < end < 1:
-            assert abs(hits / n - end) / np.sqrt(end * (1 - end) / n) == pytest.approx(1.959964, rel=1e-6)
-
-
-def test_a_wilson_interval_from_the_literature() -> None:
-    # Newcombe 1998, table I: 81 of 263.
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-
-
-@given(st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=40))
-def test_ranks_count_what_is_smaller_and_half_of_what_is_equal(values: list[float]) -> None:
-    found = ranks(np.array(values))
-    for rank, value in zip(found, values, strict=True):
-        assert rank == sum(v < value for v in values) + (sum(v == value for v in values) - 1) / 2
-
-
-@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 5)), min_size=1, max_size=12))
-def test_pooling_gives_the_nearest_sequence_that_never_falls(pairs: list[tuple[int, int]]) -> None:
-    values, weight = (np.array(column, np.float64) for column in zip(*pairs, strict=True))
-    found = pooled(values, weight)
-    assert (np.diff(found) >= 0).all()
-    # The max-min formula of isotonic regression (Robertson et al. 1988).
-    for i in range(values.size):
-        means = [
-            min(np.average(values[a : b + 1], weights=weight[a : b + 1]) for b in range(i, values.size)) for a in range(i + 1)
-        ]
-        assert found[i] == pytest.approx(max(means))
-
-
-@given(shares, st.integers(0, 9))
-def test_a_curve_never_falls_lies_within_0_and_1_and_needs_enough_outcomes(confidences: list[float], seed: int) -> None:
-    confidence = np.array(confidences)
-    curve = fit_curve(confidence, hits_of(confidence, seed))
-    assert (curve is None) is (confidence.size < FEWEST_OUTCOMES)
-    if curve is not None:
-        probability = [on_curve(curve, at) for at in np.linspace(0, 1, 21)]
-        assert min(probability) >= 0
-        assert max(probability) <= 1
-        assert (np.diff(probability) >= 0).all()
-        assert (np.diff([point[0] for point in curve]) > 0).all()
-
-
-def test_a_curve_finds_what_a_confidence_is_worth() -> None:
-    confidence = np.random.default_rng(1).random(20_000)
-    curve = fit_curve(confidence, hits_of(0.3 + 0.2 * confidence, 2))
-    assert curve is not None
-    for at in (0.1, 0.5, 0.9):
-        assert on_curve(curve, at) == pytest.approx(0.3 + 0.2 * at, abs=0.03)
-
-
-@given(shares, st.integers(0, 9))
-def test_the_reliability_table_counts_each_outcome_once(confidences: list[float], seed: int) -> None:
-    confidence = np.array(confidences)
-    hit = hits_of(confidence, seed)
-    table: list[dict[str, Any]] = reliability(confidence, hit)
-    assert len(table) == 10
-    assert sum(row["n"] for row in table) == confidence.size
-    assert sum(row["n"] * (row["hit_rate"] or 0) for row in table) == pytest.approx(hit.sum())
-    for row in table:
-        assert row["n"] == 0 or row["from"] - 1e-9 <= row["mean_confidence"] <= row["to"] + 1e-9
-
-
-def test_scores_of_probabilities() -> None:
-    hit = np.array([True, False, False, True])
-    assert brier_skill(0.25, 0.5, hit) == 0
-    assert brier_skill(0.0, 0.5, hit) == 1
-    assert log_loss(np.full(4, 0.5), hit) == pytest.approx(np.log(2))
-    assert log_loss(np.array([1.0, 0.0, 0.0, 0.0]), hit) == pytest.approx(-(np.log(0.001) + 3 * np.log(0.999)) / 4)
-
-
-@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=30), st.integers(0, 9))
-def test_correlation_is_pearsons_within_its_interval_ends(pairs: list[tuple[float, float]], seed: int) -> None:
-    x, y = (np.round(np.array(column), 2) for column in zip(*pairs, strict=True))
-    random = np.random.default_rng(seed)
-    value, (low, high) = correlation(x, y, np.arange(x.size) % 3, random)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        assert np.isnan(value)
-    else:
-        assert value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-6)
-        assert np.isnan(low) or -1 <= low <= high <= 1
-    assert np.isnan(correlation(x, y, np.zeros(x.size, np.intp), random)[1][0]), "one block says nothing of chance"
-
-
-def test_blocks_are_days_once_there_are_enough_of_them() -> None:
-    hours = START + np.arange(0, 8 * 24) * HOUR
-    assert np.unique(block_of(hours)).size == 8 * 24
-    hours = START + np.arange(0, 15 * 24) * HOUR
-    assert np.unique(block_of(hours)).size == 16
+TECHNICAL = ("technical", ALL, ALL)
 
 
 def plain_count(rows: CandleRows, span: int, kept: float, end: int | None) -> tuple[int, int, int]:
@@ -200,8 +85,7 @@ def scored(made: CandleRows, horizon: str, seed: int, n: int = 3_000, foresight:
     """Outcomes of signals at random moments; with foresight they know which way and how far the price will go."""
     random = np.random.default_rng(seed)
     row = random.choice(made.opened_at.size, n, replace=False)
-    day = 24 * HOUR
-    row = row[(made.opened_at[row] >= START + day) & (made.opened_at[row] < made.opened_at.max() - 2 * day)]
+    row = row[(made.opened_at[row] >= START + DAY) & (made.opened_at[row] < made.opened_at.max() - 2 * DAY)]
     sign = random.choice([1.0, -1.0], row.size)
     judged = JudgedSignals(made.token_id[row], made.opened_at[row] + SECOND, sign, *np.full((2, row.size), np.nan))
     prices = Prices({"5m": made}, snapshots([]), np.zeros(0, np.int64), {})
@@ -216,8 +100,9 @@ def scored(made: CandleRows, horizon: str, seed: int, n: int = 3_000, foresight:
     names = np.array(["even", "odd"])[np.arange(row.size) % 2]
     return ScoredOutcomes(
         kind=np.full(row.size, "technical"), rule=names, risk=np.full(row.size, "low"), token_id=judged.token_id, sign=sign,
-        strength=strength, confidence=confidence, entry_at=found.entry_at, market_return=found.market_return,
-        net_return=found.net_return, vanished=found.status == "vanished",
+        strength=strength, confidence=confidence, emitted_at=judged.moment, entry_at=found.entry_at,
+        available_at=found.available_at, market_return=found.market_return, net_return=found.net_return,
+        vanished=found.status == "vanished",
     )  # fmt: skip
 
 
@@ -227,63 +112,144 @@ def base_of(made: CandleRows, outcomes: ScoredOutcomes, horizon: str) -> MomentC
     return count_moments(made, horizon, period, TokenMarket({}, 0.997**2, {}))
 
 
-# So few that their spans seldom overlap: the intervals take outcomes to be independent.
-@pytest.mark.parametrize(("horizon", "n"), [("5m", 3_000), ("1h", 1_000), ("4h", 300)])
+def numbers_of(made: CandleRows, outcomes: ScoredOutcomes, horizon: str) -> dict[str, Any]:
+    """The numbers of all technical signals."""
+    return dict(calibrate(outcomes, horizon, base_of(made, outcomes, horizon)))[TECHNICAL]
+
+
+@pytest.mark.parametrize(("horizon", "n"), [("5m", 3_000), ("1h", 3_000), ("4h", 1_500)])
 def test_on_a_random_walk_there_is_no_skill(horizon: str, n: int) -> None:
-    inside, positive = 0, 0
+    inside, skill = 0, []
     for seed in range(6):
         made = walks(seed)
-        outcomes = scored(made, horizon, seed, n)
-        numbers = calibrate(outcomes, base_of(made, outcomes, horizon), "chance")
+        numbers = numbers_of(made, scored(made, horizon, seed, n), horizon)
         inside += numbers["hit_rate_low"] <= numbers["base_rate"] <= numbers["hit_rate_high"]
         inside += numbers["placebo_low"] <= numbers["hit_rate"] <= numbers["placebo_high"]
         inside += numbers["ic_low"] <= 0 <= numbers["ic_high"]
         inside += numbers["rank_ic_low"] <= 0 <= numbers["rank_ic_high"]
-        positive += numbers["brier_skill"] > 0
+        skill.append(numbers["brier_skill"])
+        assert numbers["brier_skill_raw"] < -0.1, "a confidence drawn at random is far worse than the base rate"
+        assert numbers["brier_skill_low"] < 0.01
+        assert numbers["n_judged"] > 0.7 * numbers["n"]
     # 24 intervals of 95 %: more than five outside have a chance below 1 in 1,000 were they independent.
     assert inside >= 19
-    assert positive == 0, "a confidence drawn at random is worse than the base rate"
+    assert np.mean(skill) < 0.005, "what a calibrated confidence of nothing says is the base rate"
+    assert min(skill) > -0.06, "and it costs no more than its learning"
 
 
 def test_a_source_that_knows_the_future_has_it_all() -> None:
     made = walks(3)
-    outcomes = scored(made, "4h", 3, foresight=True)
-    numbers = calibrate(outcomes, base_of(made, outcomes, "4h"), "foresight")
+    numbers = numbers_of(made, scored(made, "4h", 3, foresight=True), "4h")
     assert numbers["ic"] == pytest.approx(1, abs=1e-9)
     assert numbers["rank_ic"] == pytest.approx(1, abs=1e-9)
     assert numbers["ic_low"] > 0.999
     assert numbers["hit_rate_low"] > numbers["base_rate"]
     assert numbers["hit_rate"] > numbers["placebo_high"]
     assert numbers["mean_net_return"] > 0
+    assert numbers["brier_skill_low"] > 0.1, "a curve has learnt that its signals hit more often than moments do"
 
 
-def test_the_same_outcomes_give_the_same_numbers_and_another_name_other_draws() -> None:
+def worth_following(outcomes: ScoredOutcomes, probability: Any, seed: int) -> ScoredOutcomes:
+    """The same signals, each worth following with its probability, whatever the market did."""
+    hit = np.random.default_rng(seed).random(len(outcomes)) < probability
+    return dataclasses.replace(outcomes, net_return=np.where(hit, 0.01, -0.01))
+
+
+def test_a_confidence_that_is_true_keeps_its_skill_and_one_that_boasts_is_taken_down() -> None:
+    made = walks(5)
+    outcomes = scored(made, "1h", 5, 3_000)
+    honest = numbers_of(made, worth_following(outcomes, outcomes.confidence, 1), "1h")
+    # True confidences of all sizes score a sixth; learning that they are true costs a little.
+    assert honest["brier_raw"] == pytest.approx(1 / 6, abs=0.01)
+    assert honest["brier"] == pytest.approx(honest["brier_raw"], abs=0.015)
+    assert honest["brier_skill"] == 1 - honest["brier"] / honest["brier_base"]
+    assert honest["brier_skill_low"] > 0.2
+    assert honest["calibration_loss"] < 0.01
+    boasting = numbers_of(made, worth_following(outcomes, 0.2 * outcomes.confidence, 1), "1h")
+    assert boasting["brier_raw"] > 0.25
+    assert boasting["brier"] < 0.1
+    assert boasting["calibration_loss"] < 0.005
+
+
+def test_shuffled_outcomes_take_the_skill_away() -> None:
+    made = walks(6)
+    outcomes = scored(made, "1h", 6, 3_000)
+    skilled = worth_following(outcomes, outcomes.confidence, 2)
+    order = np.random.default_rng(3).permutation(len(skilled))
+    shuffled = dataclasses.replace(skilled, net_return=skilled.net_return[order], market_return=skilled.market_return[order])
+    numbers = numbers_of(made, shuffled, "1h")
+    assert numbers_of(made, skilled, "1h")["resolution"] > 0.05
+    assert numbers["resolution"] < 0.01
+    assert numbers["brier"] >= 0.24, "no better than a coin of the same share"
+    assert numbers["ic_low"] < 0 < numbers["ic_high"]
+
+
+def test_the_same_outcomes_give_the_same_numbers_in_any_order_of_sources() -> None:
     made = walks(1, tokens=4)
-    outcomes = scored(made, "1h", 1, n=400)
+    outcomes = scored(made, "1h", 1, n=800)
     moments = base_of(made, outcomes, "1h")
-    first = calibrate(outcomes, moments, "a")
-    assert calibrate(outcomes, moments, "a") == first
-    assert calibrate(outcomes, moments, "b")["placebo_low"] != first["placebo_low"] or (
-        calibrate(outcomes, moments, "b")["ic_low"] != first["ic_low"]
-    )
+    first = dict(calibrate(outcomes, "1h", moments))
+    assert dict(calibrate(outcomes, "1h", moments)) == first
+    assert len(first) == 6
 
 
 def test_sources_are_each_rule_and_level_and_all_of_them() -> None:
     outcomes = scored(walks(1, tokens=4), "1h", 1, n=400)
-    found = {name: len(part) for name, part in sources(outcomes)}
+    codes = SourceCodes.of(outcomes)
+    found = {name: int(np.isin(codes.code, members).sum()) for name, members in codes.sources()}
     assert set(found) == set(itertools.product(["technical"], ["all", "even", "odd"], ["all", "low"]))
     assert found["technical", "all", "all"] == found["technical", "even", "low"] + found["technical", "odd", "all"]
+    assert [codes.names[code][1] for code in codes.code] == outcomes.rule.tolist()
+    assert (np.unique(codes.rule).size, np.unique(outcomes.rule[codes.rule == 0]).tolist()) == (2, ["even"])
 
 
 def test_without_any_candle_there_is_no_base_rate() -> None:
     made = walks(1, tokens=4)
-    outcomes = scored(made, "1h", 1, n=400)
-    numbers = calibrate(outcomes, count_moments(market().candles["5m"], "1h", (0, LATER), FREE), "none")
-    assert all(np.isnan(numbers[name]) for name in ("base_rate", "placebo_rate", "brier_skill", "buy_and_hold_return"))
+    outcomes = scored(made, "1h", 1, n=800)
+    nothing = count_moments(market().candles["5m"], "1h", (0, LATER), FREE)
+    numbers = dict(calibrate(outcomes, "1h", nothing))[TECHNICAL]
+    unknown = ("base_rate", "placebo_rate", "placebo_low", "brier_skill", "brier_base", "log_loss_base", "buy_and_hold_return")
+    assert all(np.isnan(numbers[name]) for name in unknown)
+    assert numbers["brier"] > 0
+
+
+def test_a_source_of_few_outcomes_is_not_judged() -> None:
+    made = walks(1, tokens=4)
+    few = scored(made, "1h", 1, n=400).take(np.arange(FEWEST_OUTCOMES - 1))
+    numbers = dict(calibrate(few, "1h", base_of(made, few, "1h")))[TECHNICAL]
+    assert numbers["n_judged"] == 0
+    assert all(
+        np.isnan(numbers[name]) for name in ("brier", "brier_raw", "brier_base", "brier_skill", "log_loss", "resolution")
+    )
+    assert 0 < numbers["hit_rate_low"] < numbers["hit_rate_high"] < 1
+
+
+def test_what_was_learnt_afterwards_changes_nothing_that_a_signal_is_judged_by() -> None:
+    made = walks(2, tokens=6)
+    outcomes = scored(made, "1h", 2, n=2_000)
+    random = np.random.default_rng(0)
+
+    def said(part: ScoredOutcomes) -> Any:
+        codes = SourceCodes.of(part)
+        return calibrated_when_emitted(codes.rule, part.confidence, part.hit, part.emitted_at, part.available_at)
+
+    before = said(outcomes)
+    for moment in np.quantile(outcomes.emitted_at, [0.3, 0.6, 0.9]).astype(np.int64).tolist():
+        earlier = outcomes.emitted_at <= moment
+        after = outcomes.available_at > moment // HOUR * HOUR
+        turned = np.where(after & (random.random(len(outcomes)) < 0.5), -outcomes.net_return, outcomes.net_return)
+        assert ((turned > 0) != outcomes.hit).sum() > 50
+        np.testing.assert_array_equal(said(dataclasses.replace(outcomes, net_return=turned))[earlier], before[earlier])
+        # Nor does it matter whether what came later is there at all.
+        np.testing.assert_array_equal(said(outcomes.take(earlier)), before[earlier])
+    assert (~np.isnan(before)).sum() > 0.8 * len(outcomes)
 
 
 def test_the_picture_is_a_png() -> None:
-    lines = [ReliabilityLine("1h", [(0.4, 0.3, 20), (0.8, 0.5, 4)], 0.4), ReliabilityLine("7d", [(0.4, 0.9, 1)], None)]
+    lines = [
+        ReliabilityLine("1h", [(0.4, 0.3, 20), (0.8, 0.5, 4)], [(0.9, 0.2, 24)], 0.4),
+        ReliabilityLine("7d", [(0.4, 0.9, 1)], [], None),
+    ]
     assert draw_png("hits for $1", lines).startswith(b"\x89PNG")
 
 
@@ -319,19 +285,20 @@ def test_from_recorded_candles_to_calibration(recordings: Path) -> None:
     names = {name: np.array([row[name] for row in chosen]) for name in ("kind", "rule", "risk", "strength", "confidence")}
     outcomes = ScoredOutcomes(
         kind=names["kind"], rule=names["rule"], risk=names["risk"], token_id=judged.token_id[good], sign=judged.sign[good],
-        strength=names["strength"], confidence=names["confidence"], entry_at=found.entry_at[good],
-        market_return=found.market_return[good], net_return=found.net_return[good], vanished=np.zeros(good.size, np.bool_),
+        strength=names["strength"], confidence=names["confidence"], emitted_at=judged.moment[good],
+        entry_at=found.entry_at[good], available_at=found.available_at[good], market_return=found.market_return[good],
+        net_return=found.net_return[good], vanished=np.zeros(good.size, np.bool_),
     )  # fmt: skip
     moments = base_of(hours, outcomes, "24h")
     total = 0
-    for name, part in sources(outcomes):
-        numbers = calibrate(part, moments, "|".join(name))
+    for name, numbers in calibrate(outcomes, "24h", moments):
         total += numbers["n"] if name[1:] == ("all", "all") else 0
         assert 0 <= numbers["hit_rate_low"] <= numbers["hit_rate"] <= numbers["hit_rate_high"] <= 1
+        assert 1 <= numbers["n_effective"] <= numbers["n"]
         assert 0 < numbers["base_rate"] < 1
         assert numbers["placebo_low"] <= numbers["placebo_rate"] <= numbers["placebo_high"]
-        assert numbers["brier_skill"] < 1
-        assert (numbers["curve"] is None) is (numbers["n"] < FEWEST_OUTCOMES)
-        # A correlation above this over thousands of signals would be a leak, not a skill.
+        assert numbers["n_judged"] <= max(numbers["n"] - FEWEST_OUTCOMES, 0) or name[1] == ALL
+        # Confidence and correlation above these over thousands of signals would be a leak, not a skill.
+        assert numbers["n_judged"] < 1_000 or numbers["brier_skill"] < 0.1
         assert numbers["n"] < 1_000 or abs(numbers["rank_ic"]) < 0.3
     assert total == good.size

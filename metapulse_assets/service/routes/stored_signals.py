@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from metapulse_assets.market.tables import tokens
-from metapulse_assets.outcomes.calibration_store import read_calibrations
+from metapulse_assets.outcomes.calibration_curve_store import read_calibrations
 from metapulse_assets.service.filters import as_cursor, read_cursor, wrong_cursor
 from metapulse_assets.signals.listing import WEIGHT, calibrated, signals_in_order
 from metapulse_assets.signals.tables import signals
@@ -59,7 +59,7 @@ def read_signals(connection: sa.Connection, question: SignalQuestion) -> tuple[l
     """A page of signals, and the cursor of the next page (None: there is none)."""
     statement = signals_in_order().add_columns(WEIGHT.label("weight")).where(*_conditions(question)).limit(question.limit + 1)
     rows = [dict(row._mapping) for row in connection.execute(statement)]
-    calibrations = read_calibrations(connection)
+    calibrations = read_calibrations(connection, [row["emitted_at"] for row in rows])
     page = [{**row, **calibrated(row, calibrations)} for row in rows[: question.limit]]
     places = [Place(row["emitted_at"], row.pop("weight"), row["signal_id"]) for row in page]
     return page, places[-1].cursor() if len(rows) > question.limit else None
