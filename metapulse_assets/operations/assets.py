@@ -47,7 +47,8 @@ def retention(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Plat
         if storage is None:
             facts["Dagster's storage"] = dg.MetadataValue.text("left alone: it is not PostgreSQL")
         else:
-            removed += dagster_retention.clean_up(storage, before)
+            hours = settings.dagster_steps_retention_hours
+            removed += dagster_retention.clean_up(storage, before, now - timedelta(hours=hours) if hours else None)
     removed.append(dagster_retention.delete_log_files(context.instance, before))
     with platform.engine.begin() as connection:
         rows = removing.store_removed(connection, removed, now)

@@ -5,6 +5,10 @@ run. So this is SQL on the storage's tables, as they are in Dagster 1.13.27 on P
 
 What stays, however old: runs that have not ended; the newest event of each kind of every asset and partition; the newest
 execution of every check and partition; the runs that these belong to; the newest tick of every schedule and sensor.
+
+How the steps of a successful run went by goes earlier, and most of the bytes with it: begun, output, ended, planned, resources.
+What a run made stays, and what its checks found stays with the checks: `asset_check_executions` holds each evaluation whole.
+Of what is reported each minute without a run (the watch, the stream) one report an hour stays; its figures are in our tables.
 """
 
 import contextlib
@@ -46,6 +50,15 @@ MOSTLY_EMPTY_SHARE = 0.5
 LOCK_TIMEOUT = "2s"
 _ENDED_BACKFILLS = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
 _SHRINKING = (events, checks, ticks, runs)
+STEPS, REPORTS = "steps of successful runs", "reports without a run"
+_KIND = dg.DagsterEventType
+_STEP_EVENTS = (
+    *(_KIND.STEP_START, _KIND.STEP_INPUT, _KIND.STEP_OUTPUT, _KIND.STEP_SUCCESS, _KIND.HANDLED_OUTPUT, _KIND.LOADED_INPUT),
+    *(_KIND.STEP_WORKER_STARTING, _KIND.STEP_WORKER_STARTED, _KIND.RESOURCE_INIT_STARTED, _KIND.RESOURCE_INIT_SUCCESS),
+    *(_KIND.ENGINE_EVENT, _KIND.ASSET_MATERIALIZATION_PLANNED, _KIND.ASSET_CHECK_EVALUATION_PLANNED),
+    _KIND.ASSET_CHECK_EVALUATION,
+)
+"""Not LOGS_CAPTURED: the run's page finds by it what the run printed."""
 
 
 @contextmanager
@@ -62,10 +75,17 @@ def storage_engine(instance: dg.DagsterInstance) -> Iterator[sa.Engine | None]:
         engine.dispose()
 
 
-def clean_up(engine: sa.Engine, before: datetime, seconds: float = MOST_SECONDS) -> list[Removed]:
-    """Delete what is older than a moment, in batches; shrink the files where most of a table went."""
+def clean_up(
+    engine: sa.Engine, before: datetime, steps_before: datetime | None = None, seconds: float = MOST_SECONDS
+) -> list[Removed]:
+    """Delete what is older than a moment, in batches; shrink the files where most of a table went.
+
+    `steps_before`: how steps went by, and what is reported each minute, goes where it is older; None: with all the rest.
+    """
     stop = time.monotonic() + seconds
-    removed = [
+    removed = [] if steps_before is None else [_delete_steps(engine, steps_before, stop)]
+    removed += [] if steps_before is None else [_delete_reports(engine, steps_before, stop)]
+    removed += [
         _delete_events(engine, before, stop),
         _delete(engine, checks, _old_checks(before), before, stop),
         # After the events and checks: a run stays while one of those is left.
@@ -76,7 +96,7 @@ def clean_up(engine: sa.Engine, before: datetime, seconds: float = MOST_SECONDS)
         _delete(engine, backfills, _old_backfills(before), before, stop),
         _delete(engine, backfill_tags, backfill_tags.c.backfill_id.not_in(sa.select(backfills.c.key)), before, stop),
     ]
-    _shrink(engine, {one.name: one.rows for one in removed})
+    _shrink(engine, {events.name if one.name in (STEPS, REPORTS) else one.name for one in removed if one.rows})
     return removed
 
 
@@ -116,6 +136,64 @@ def _delete_events(engine: sa.Engine, before: datetime, stop: float) -> Removed:
             removed.rows += len(gone)
             removed.bytes_freed += sum(row.size for row in gone)
             last = walked[-1].id
+
+
+def _delete_steps(engine: sa.Engine, before: datetime, stop: float) -> Removed:
+    """Delete how steps went by; walked kind by kind, of which few are left of the time before."""
+    removed = Removed(STEPS, before, STORE)
+    for kind in _STEP_EVENTS:
+        may_go = [
+            events.c.run_id.in_(sa.select(runs.c.run_id).where(runs.c.status == dg.DagsterRunStatus.SUCCESS.value)),
+            sa.or_(events.c.asset_key.is_(None), _is_followed()),
+        ]
+        if kind is _KIND.ASSET_CHECK_EVALUATION:
+            may_go.append(events.c.id.in_(_kept_evaluations()))
+        last = -1
+        while True:
+            if time.monotonic() > stop:
+                removed.is_complete = False
+                return removed
+            with engine.begin() as connection:
+                walked = connection.execute(
+                    sa.select(events.c.id)
+                    .where(events.c.dagster_event_type == kind.value, events.c.id > last, events.c.timestamp < _naive(before))
+                    .order_by(events.c.id)
+                    .limit(BATCH_ROWS)
+                ).all()
+                if not walked:
+                    break
+                ids = [row.id for row in walked]
+                gone = connection.execute(sa.delete(events).where(events.c.id.in_(ids), *may_go).returning(_size(events))).all()
+                removed.rows += len(gone)
+                removed.bytes_freed += sum(row.size for row in gone)
+                last = ids[-1]
+    return removed
+
+
+def _delete_reports(engine: sa.Engine, before: datetime, stop: float) -> Removed:
+    """Of materializations that belong to no run, leave the newest of each asset, partition and full hour."""
+    hour = sa.func.date_trunc("hour", events.c.timestamp)
+    same = (events.c.asset_key, events.c.partition, hour)
+    reports = (
+        sa.select(events.c.id, sa.func.row_number().over(partition_by=same, order_by=events.c.id.desc()).label("place"))
+        .where(events.c.run_id == "", events.c.dagster_event_type == _KIND.ASSET_MATERIALIZATION.value)
+        .where(events.c.timestamp < _naive(before.replace(minute=0, second=0, microsecond=0)))
+        .subquery()
+    )
+    followed = sa.select(reports.c.id).where(reports.c.place > 1)
+    removed = _delete(engine, events, events.c.id.in_(followed), before, stop)
+    removed.name = REPORTS
+    return removed
+
+
+def _kept_evaluations() -> sa.Select[tuple[int]]:
+    """Events of passed checks that are kept with the check's execution too, where that is not the check's newest."""
+    return sa.select(checks.c.evaluation_event_storage_id).where(
+        checks.c.execution_status == "SUCCEEDED",
+        checks.c.evaluation_event.is_not(None),
+        checks.c.evaluation_event_storage_id.is_not(None),
+        checks.c.id.not_in(_newest(checks, checks.c.asset_key, checks.c.check_name, checks.c.partition)),
+    )
 
 
 def _is_followed() -> sa.ColumnElement[bool]:
@@ -189,7 +267,7 @@ def _size(table: sa.Table) -> sa.Label[int]:
     return sa.func.pg_column_size(sa.literal_column(f'"{table.name}".*')).label("size")
 
 
-def _shrink(engine: sa.Engine, deleted: dict[str, int]) -> None:
+def _shrink(engine: sa.Engine, deleted: set[str]) -> None:
     """Vacuum; where most of a table is empty, write it anew, as plain VACUUM keeps the space for new rows.
 
     A table that somebody holds is left, and looked at again after the next clean-up, whatever that deletes.
@@ -199,7 +277,7 @@ def _shrink(engine: sa.Engine, deleted: dict[str, int]) -> None:
         for table in _SHRINKING:
             # Nothing waits for the table's holder but these statements, which give up soon.
             with contextlib.suppress(sa.exc.OperationalError):
-                if deleted.get(table.name):
+                if table.name in deleted:
                     connection.execute(sa.text(f"VACUUM (ANALYZE, SKIP_LOCKED) {table.name}"))
                 size, filled = connection.execute(_FILLED, {"name": table.name}).one()
                 if size >= REWRITTEN_FROM_BYTES and filled < MOSTLY_EMPTY_SHARE * size:

@@ -116,6 +116,7 @@ class Settings(VendorSettings):
     operations_retention_days: int = Field(7, ge=1, alias="METAPULSE_OPERATIONS_RETENTION_DAYS")
     alarms_retention_days: int = Field(90, ge=1, alias="METAPULSE_ALARMS_RETENTION_DAYS")
     dagster_retention_days: int = Field(7, ge=1, alias="METAPULSE_DAGSTER_RETENTION_DAYS")
+    dagster_steps_retention_hours: int = Field(6, ge=0, alias="METAPULSE_DAGSTER_STEPS_RETENTION_HOURS")
     memory_limit_mb: int = Field(512, ge=1, alias="METAPULSE_MEMORY_LIMIT_MB")
 
     # The HTTP service: three ports with the same pages, so that a firewall can tell them apart
@@ -138,7 +139,7 @@ class Settings(VendorSettings):
     worker_backoff_delay: int = Field(2000, ge=0, alias="WORKER_BACKOFF_DELAY")
     cluster_mode: bool = Field(False, alias="CLUSTER_MODE")
     cluster_workers: int = Field(4, ge=1, alias="CLUSTER_WORKERS")
-    worker_lease_seconds: float = Field(30.0, gt=0, alias="METAPULSE_WORKER_LEASE_SECONDS")
+    worker_lease_seconds: float = Field(30.0, gt=0, le=86_400, alias="METAPULSE_WORKER_LEASE_SECONDS")
     worker_stop_seconds: float = Field(25.0, ge=0, le=26, alias="METAPULSE_WORKER_STOP_SECONDS")
     worker_cpu_limit: float | None = Field(None, gt=0, le=100, alias="METAPULSE_WORKER_CPU_LIMIT")
     job_modules: Annotated[tuple[str, ...], NoDecode] = Field((), alias="METAPULSE_JOB_MODULES")

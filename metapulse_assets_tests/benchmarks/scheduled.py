@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,6 +80,24 @@ class Scheduled:
                 return new
             time.sleep(0.5)
 
+    def succeeded(self, bench: Bench, jobs: Sequence[str], count: int) -> dict[str, list[str]]:
+        """The ids of the runs that succeeded, by job, the oldest first, when each of the jobs has so many; others may fail."""
+        deadline = time.time() + 60 * 3 * (count + 3)
+        said: dict[str, int] = {}
+        while True:
+            self._check(deadline)
+            with psycopg.connect(self.dagster_url) as connection:
+                rows = connection.execute(
+                    "SELECT pipeline_name, run_id FROM runs WHERE status = 'SUCCESS' ORDER BY id"
+                ).fetchall()
+            found = {job: [run_id for name, run_id in rows if name == job] for job in jobs}
+            if (done := {job: len(ids) for job, ids in found.items()}) != said:
+                said = done
+                bench.say(", ".join(f"{job}: {number} of {count}" for job, number in done.items()))
+            if min(done.values()) >= count:
+                return found
+            time.sleep(1)
+
     def runs(self) -> list[ScheduledRun]:
         """All runs so far, the oldest first."""
         with psycopg.connect(self.dagster_url) as connection:
@@ -118,8 +136,8 @@ class Scheduled:
 
 
 @contextmanager
-def scheduled(bench: Bench, tokens: int, module: str) -> Iterator[Scheduled]:
-    """A daemon on a prepared market of so many tokens that runs the jobs of a definitions module every minute."""
+def scheduled(bench: Bench, tokens: int, module: str, settings: Mapping[str, str] = EVERY_MINUTE) -> Iterator[Scheduled]:
+    """A daemon on a prepared market of so many tokens that runs the jobs of a definitions module as the settings say."""
     with workplace() as place, place.database() as url:
         engine = create_engine(url, place.settings(url))
         bench.say(f"{tokens:,} tokens: making their past")
@@ -133,7 +151,7 @@ def scheduled(bench: Bench, tokens: int, module: str) -> Iterator[Scheduled]:
             shutil.copy(project_root() / "dagster.yaml", home)
             (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"python_module": {"module_name": module}}]}))
             own = {"DAGSTER_HOME": str(home), "METAPULSE_COMPUTE_LOGS": str(home / "logs")}
-            more = {**sandbox.addresses(), **SAME_TOKENS, **own, **EVERY_MINUTE}
+            more = {**sandbox.addresses(), **SAME_TOKENS, **own, **settings}
             with (home / "daemon.log").open("w") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "dagster._daemon", "run", "-w", str(home / "workspace.yaml")],

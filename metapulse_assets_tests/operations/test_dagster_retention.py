@@ -1,5 +1,6 @@
 """Thirty days of Dagster's history on PostgreSQL: what is old goes, what is newest of its kind and what runs stays."""
 
+import asyncio
 import os
 import time
 import uuid
@@ -59,7 +60,7 @@ def size_of(engine: sa.Engine, *tables: str) -> int:
 
 def await_size(engine: sa.Engine, before: datetime, table: str, most: float) -> None:
     """Clean up until a table has shrunk; fails if nothing comes of it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while size_of(engine, table) >= most:
         assert time.monotonic() < deadline, f"{table} still takes {size_of(engine, table)} bytes, not below {most:.0f}"
         clean_up(engine, before)
@@ -157,6 +158,102 @@ def test_thirty_days_shrink_to_seven_and_nothing_that_counts_is_lost(
 
 def graph() -> Any:
     return dg.Definitions(assets=[measured, summed]).resolve_asset_graph()
+
+
+def test_how_steps_went_by_goes_sooner_and_what_came_of_them_stays(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    with postgres_instance(make_settings(), tmp_path) as instance, storage_engine(instance) as engine:
+        assert engine is not None
+        new = run_for_real(instance, now)
+        failed, good, other = copy_back(engine, new, [now - timedelta(hours=hours) for hours in (12, 11, 10)], now)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE runs SET status = 'FAILURE' WHERE run_id = :run"), {"run": failed})
+            # As the storage would have it: in the order of time, the real run last.
+            for table in ("event_logs", "asset_check_executions"):
+                connection.execute(sa.text(f"UPDATE {table} SET id = id + 1000000 WHERE run_id = :run"), {"run": new})
+            connection.execute(
+                sa.text(
+                    "UPDATE asset_check_executions c SET evaluation_event_storage_id = e.id FROM event_logs e"
+                    " WHERE e.run_id = c.run_id AND e.dagster_event_type = 'ASSET_CHECK_EVALUATION'"
+                )
+            )
+        known = seen(instance, new)
+        executions = count(engine, "asset_check_executions WHERE evaluation_event IS NOT NULL")
+        whole = {run: kinds_of(engine, run) for run in (failed, good, new)}
+        assert whole[failed] == whole[good] == whole[new]
+
+        removed = {one.name: one for one in clean_up(engine, now - timedelta(days=7), now - timedelta(hours=6))}
+
+        steps = removed[dagster_retention.STEPS]
+        assert steps.rows == sum(one.rows for one in removed.values()) > 0
+        assert steps.bytes_freed > 0
+        assert seen(instance, new) == known
+        assert kinds_of(engine, failed) == whole[failed]
+        assert kinds_of(engine, new) == whole[new]
+        gone = whole[good] - kinds_of(engine, good)
+        assert {"STEP_START", "STEP_OUTPUT", "STEP_SUCCESS", "ASSET_CHECK_EVALUATION", "ENGINE_EVENT"} <= gone
+        assert {"PIPELINE_START", "PIPELINE_SUCCESS", "ASSET_MATERIALIZATION", "LOGS_CAPTURED"} <= kinds_of(engine, good)
+        assert count(engine, "asset_check_executions WHERE evaluation_event IS NOT NULL") == executions == 4
+        history = instance.event_log_storage.get_asset_check_execution_history(next(iter(is_right.check_keys)), limit=10)
+        assert {record.run_id for record in history if record.event is not None} == {failed, good, other, new}
+        page = run_page(instance, good)
+        assert page["status"] == "SUCCESS"
+        assert page["stats"] == {"materializations": 2}
+        assert "MaterializationEvent" in {event["__typename"] for event in page["eventConnection"]["events"]}
+        again = {one.name: one.rows for one in clean_up(engine, now - timedelta(days=7), now - timedelta(hours=6))}
+        assert not any(again.values())
+
+
+def test_of_reports_without_a_run_one_an_hour_stays(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    now = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+    with postgres_instance(make_settings(), tmp_path) as instance, storage_engine(instance) as engine:
+        assert engine is not None
+        for _ in range(24):
+            for partition in ("2026-03-03", None):
+                instance.report_runless_asset_event(dg.AssetMaterialization("reported", partition=partition, metadata={"a": 1}))
+        place = "rank() OVER (PARTITION BY partition ORDER BY id) - 1"
+        moments = f"SELECT id, timestamp '2026-03-04 04:00' + ({place}) * interval '20 minutes' AS at FROM event_logs"
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"UPDATE event_logs e SET timestamp = t.at FROM ({moments}) AS t WHERE e.id = t.id"))
+        removed = {one.name: one for one in clean_up(engine, now - timedelta(days=7), now - timedelta(hours=5))}
+        # 20 minutes apart from 04:00 to 11:40, of which what is before 07:00 is thinned out.
+        assert removed[dagster_retention.REPORTS].rows == 2 * 3 * 2
+        with engine.connect() as connection:
+            left = connection.execute(
+                sa.text("SELECT to_char(timestamp, 'HH24:MI') FROM event_logs WHERE partition IS NULL ORDER BY id")
+            )
+            assert [str(at) for (at,) in left][:5] == ["04:40", "05:40", "06:40", "07:00", "07:20"]
+        record = instance.get_latest_materialization_event(dg.AssetKey("reported"))
+        assert record is not None
+
+
+def kinds_of(engine: sa.Engine, run_id: str) -> set[str]:
+    """The kinds of events that a run has."""
+    with engine.connect() as connection:
+        query = sa.text("SELECT DISTINCT dagster_event_type FROM event_logs WHERE run_id = :run")
+        return {str(kind) for (kind,) in connection.execute(query, {"run": run_id})}
+
+
+def run_page(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any]:
+    """What Dagster's page of a run asks for."""
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+    from dagster_graphql.schema import create_schema
+
+    query = """query Page($run: ID!) { runOrError(runId: $run) { ... on Run {
+        status startTime endTime tags { key value } assets { id } assetSelection { path }
+        stats { ... on RunStatsSnapshot { materializations } } stepStats { stepKey status }
+        eventConnection { cursor hasMore events { __typename ... on MessageEvent { message stepKey } } } } } }"""
+    with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as process:
+        asking = create_schema().execute_async(
+            query, context_value=process.create_request_context(), variable_values={"run": run_id}
+        )
+        found = asyncio.run(asking)
+    assert found.errors is None
+    page: dict[str, Any] = found.data["runOrError"]
+    return page
 
 
 def test_a_clean_up_that_runs_out_of_time_says_so_and_the_next_goes_on(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from starlette.testclient import TestClient
 
 from metapulse_assets.operations import queue_history, watching
 from metapulse_assets.platform.json_logs import JsonFormatter, known_secrets
+from metapulse_assets.platform.raw_payloads import load_payload
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import Settings, get_settings, variables_of
 from metapulse_assets.platform.vendor_settings import Mode
@@ -64,8 +64,11 @@ def leaks(engine: sa.Engine) -> list[str]:
     )
     assert len(tables) > 40
     found = [name for (name,) in tables if fetch(engine, f"SELECT 1 FROM {name} AS t WHERE t::text LIKE '%{PLANTED}%' LIMIT 1")]
-    bodies = fetch(engine, "SELECT vendor, body FROM raw_payloads")
-    return found + [f"body of {vendor}" for vendor, body in bodies if PLANTED.encode() in zlib.decompress(bytes(body))]
+    stored = fetch(engine, "SELECT vendor, payload_id FROM raw_payloads")
+    with engine.connect() as connection:
+        return found + [
+            f"body of {vendor}" for vendor, payload_id in stored if PLANTED.encode() in load_payload(connection, payload_id)
+        ]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from metapulse_assets.platform.raw_payloads import load_payload
+from metapulse_assets.platform.raw_payloads import asked_url, load_payload
 from metapulse_assets.platform.tables import raw_payloads
 from metapulse_assets.proof.lineage.links import Link, missing
 
@@ -17,7 +17,7 @@ def payload_link(connection: sa.Connection, payload_id: int | None) -> Link:
         return Link("raw payload", "none", broken=["the row names none"])
     p = raw_payloads.c
     row = connection.execute(
-        sa.select(p.vendor, p.url, p.status, p.recorded_at, p.sha256, p.size).where(p.payload_id == payload_id)
+        sa.select(p.vendor, p.status, p.recorded_at, p.sha256, p.size).where(p.payload_id == payload_id)
     ).one_or_none()
     if row is None:
         return missing("raw payload", str(payload_id))
@@ -27,7 +27,7 @@ def payload_link(connection: sa.Connection, payload_id: int | None) -> Link:
         {
             "sha256": row.sha256.hex(),
             "vendor": row.vendor,
-            "url": row.url,
+            "url": asked_url(connection, payload_id),
             "status": row.status,
             "bytes": row.size,
             "recorded_at": row.recorded_at,
