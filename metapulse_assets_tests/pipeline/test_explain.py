@@ -1,5 +1,7 @@
 """A signal's chain holds down to the bytes; a link that is taken out or altered is named."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 
 from metapulse_assets.proof.lineage.links import Link
@@ -69,3 +71,51 @@ def test_a_hit_that_says_something_else_is_named(world: World) -> None:
 def test_candles_that_are_gone_are_named(world: World) -> None:
     alter(world, "DELETE FROM candles")
     assert any(problem.startswith("candles ") for problem in chain_of(world).problems())
+
+
+# What is altered, and in which words the chain of a signal of the models says so.
+ALTERED = {
+    "UPDATE token_metrics SET price_usd = price_usd * 1.01": "price_usd is",
+    "UPDATE token_metrics SET volume_h1_usd = 3 * volume_h1_usd": "market: volume_h1_to_hourly_mean is",
+    "UPDATE technical_analyses SET rsi_14 = 100 - rsi_14": "rsi_14 is",
+    "UPDATE candles SET high = high * 1.5 WHERE payload_id IS NOT NULL": "high is",
+    "UPDATE ai_requests SET prompt = prompt || 'x'": "the prompt is not what its snapshot gives",
+    "UPDATE ai_requests SET snapshot = '{}'": "the snapshot does not match its hash",
+    "UPDATE ai_answers SET raw = replace(raw, '0', '1')": "its payload holds another text",
+    "UPDATE ai_answers SET parsed = jsonb_set(parsed, '{probability_up}', '0.123')": "its text says something else",
+    "DELETE FROM ai_answers WHERE provider = 'groq'": "the answer of groq is not stored (any more)",
+    "UPDATE ai_answers SET reused_from = 'nowhere'": "answer groq to nowhere: not stored (any more)",
+    "UPDATE ai_analyses SET summary = 'another'": "summary is another",
+    "DELETE FROM ai_analyses": "AI analysis",
+    "DELETE FROM raw_payloads WHERE vendor IN ('groq', 'gemini')": "raw payload",
+    "DELETE FROM raw_payloads WHERE vendor = 'dexscreener'": "raw payload",
+    "UPDATE risk_assessments SET level = 'unknown'": "level is unknown",
+    "UPDATE token_security SET top10_holder_share = 0.123": "top10_holder_share is 0.123",
+    "DELETE FROM token_security": "security report before",
+    "UPDATE social_posts SET text = text || ' moon'": "text is",
+    "UPDATE social_posts SET author_id = '1'": "author_id is 1",
+    "DELETE FROM social_posts": "posts that are mentioned are not stored",
+    "DELETE FROM raw_payloads WHERE vendor = 'x'": "raw payload",
+}
+
+
+def test_whatever_is_altered_or_taken_out_of_the_chain_of_the_models_is_named(new_world: World) -> None:
+    for job in ("market_tick", "social_tick", "ai_tick", "signals_tick"):
+        new_world.tick(job_name=job)
+        new_world.move(timedelta(minutes=1))
+    with new_world.platform.engine.connect() as connection:
+        signal_ids = connection.execute(
+            sa.text("SELECT signal_id FROM signals WHERE kind IN ('ai', 'combined') ORDER BY kind DESC, signal_id LIMIT 9")
+        ).scalars()
+        chains = {signal_id: explain(connection, signal_id) for signal_id in signal_ids.all()}
+        assert [problem for chain in chains.values() for problem in chain.problems()] == []
+        # The one that rests on most.
+        signal_id = max(chains, key=lambda name: (len(kinds(chains[name])), name))
+        assert {"question", "answer", "posts", "security report", "snapshot", "candle"} <= kinds(chains[signal_id])
+        connection.rollback()
+        for statement, words in ALTERED.items():
+            with connection.begin() as transaction:
+                assert connection.execute(sa.text(statement)).rowcount > 0, statement
+                problems = explain(connection, signal_id).problems()
+                transaction.rollback()
+            assert any(words in problem for problem in problems), (statement, problems[:5])

@@ -16,9 +16,14 @@ from metapulse_assets.market.trade_candle_store import SOURCE as TRADES
 from metapulse_assets.platform.day_partitions import utc_day
 from metapulse_assets.proof.lineage.links import Link, differing, missing
 from metapulse_assets.proof.lineage.payloads import payload_link, payload_links, stored_payloads_link
-from metapulse_assets.risk.tables import risk_assessments
+from metapulse_assets.proof.lineage.rereading import candle_unlike_bytes, security_unlike_bytes, snapshot_unlike_bytes
+from metapulse_assets.risk.assessing import REPORT_MAX_AGE
+from metapulse_assets.risk.scoring import SECURITY_COLUMNS
+from metapulse_assets.risk.tables import risk_assessments, token_security
 from metapulse_assets.vendors.pumpportal import CHAIN
 
+_SAID_BY_SCANNERS = ("authorities", "tax", "top10_holders", "lp_locked", "vendor_score")
+"""Factors of a risk that only a scanner's report can tell."""
 FIGURES = ("open", "high", "low", "close", "volume_usd")
 
 
@@ -68,6 +73,7 @@ def candle_link(connection: sa.Connection, token_id: int, timeframe: str, opened
     values = {name: getattr(row, name) for name in (*FIGURES, "source", "available_at", "recorded_at")}
     link = Link("candle", key, values)
     if row.payload_id is not None:
+        link.broken += candle_unlike_bytes(connection, row)
         link.parts.append(payload_link(connection, row.payload_id))
     elif row.source == TRADES:
         link.parts += payload_links(connection, connection.execute(_trade_payloads(token_id, opened_at, opened_at)).scalars())
@@ -93,12 +99,13 @@ def snapshot_link(connection: sa.Connection, token_id: int, observed_at: datetim
         "snapshot",
         observed_at.isoformat(),
         {name: getattr(row, name) for name in names},
+        broken=snapshot_unlike_bytes(connection, row),
         parts=[payload_link(connection, row.payload_id)],
     )
 
 
-def risk_link(connection: sa.Connection, token_id: int, reason: Mapping[str, Any]) -> Link | None:
-    """The risk that a signal names (the inputs of its reason), and the snapshot it was judged by; None: it was unknown."""
+def risk_link(connection: sa.Connection, token_id: int, level: str, reason: Mapping[str, Any]) -> Link | None:
+    """The risk that a signal names (its level, the inputs of its reason), and what it was judged by; None: it was unknown."""
     if "risk_observed_at" not in reason:
         return None
     observed_at = datetime.fromisoformat(reason["risk_observed_at"])
@@ -108,13 +115,36 @@ def risk_link(connection: sa.Connection, token_id: int, reason: Mapping[str, Any
     ).one_or_none()
     if row is None:
         return missing("risk assessment", observed_at.isoformat())
-    told = {name: reason[name] for name in ("score", "known_share", "hard_fail") if name in reason}
+    told = {"level": level} | {name: reason[name] for name in ("score", "known_share", "hard_fail") if name in reason}
+    report = _report_link(connection, token_id, row.available_at)
+    if report is None and any(row.factors.get(name) is not None for name in _SAID_BY_SCANNERS):
+        report = missing("security report", f"before {row.available_at.isoformat()}")
     return Link(
         "risk assessment",
         observed_at.isoformat(),
         {"level": row.level, "score": row.score, "known_share": row.known_share, "hard_fail": row.hard_fail} | row.factors,
         broken=differing(told, dict(row._mapping)),
-        parts=[snapshot_link(connection, token_id, observed_at)],
+        parts=[snapshot_link(connection, token_id, observed_at), *([report] if report else [])],
+    )
+
+
+def _report_link(connection: sa.Connection, token_id: int, known_at: datetime) -> Link | None:
+    """What a scanner had said of the token's contract by a moment, and its answer; None: nothing."""
+    t = token_security.c
+    row = connection.execute(
+        sa.select(token_security)
+        .where(t.token_id == token_id, t.available_at <= known_at, t.observed_at >= known_at - REPORT_MAX_AGE)
+        .order_by(t.observed_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Link(
+        "security report",
+        f"{row.vendor} {row.observed_at.isoformat()}",
+        {name: getattr(row, name) for name in ("recorded_at", *SECURITY_COLUMNS)},
+        broken=security_unlike_bytes(connection, row),
+        parts=[payload_link(connection, row.payload_id)],
     )
 
 

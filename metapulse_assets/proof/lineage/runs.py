@@ -20,6 +20,7 @@ ASSET_OF = {
     "AI analysis": "ai_analyses",
     "agreement": "combined_signals",
     "risk assessment": "risk_assessments",
+    "security report": "token_security",
     "signal": "signals",
 }
 """The asset that stores what a link is about."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from metapulse_assets.proof.lineage.hits import stored_hit
 from metapulse_assets.proof.lineage.links import Link, differing, missing
 from metapulse_assets.proof.lineage.payloads import payload_links
+from metapulse_assets.proof.lineage.rereading import POST_COLUMNS, posts_unlike_bytes
 from metapulse_assets.social.post_tables import social_posts
 from metapulse_assets.social.tables import mentions, post_sentiments, social_metrics
 
@@ -56,10 +57,31 @@ def _posts_link(connection: sa.Connection, token_id: int, as_of: datetime, count
     if len(rows) < counted:
         link.broken.append(f"{counted} were counted")
     link.parts = [_post_link(row) for row in posts[:SHOWN_POSTS]]
+    _add_bytes(connection, link, posts)
+    return link
+
+
+def shown_posts_link(connection: sa.Connection, as_of: datetime, post_ids: Sequence[str]) -> Link:
+    """The posts of which a model was asked, by their ids, and the answers that they were read from."""
+    p = social_posts.c
+    rows = connection.execute(
+        sa.select(p.post_id, p.payload_id, *(p[name] for name in POST_COLUMNS))
+        .where(p.post_id.in_(post_ids), p.observed_at > as_of - WINDOW, p.observed_at <= as_of)
+        .order_by(p.observed_at.desc(), p.post_id)
+    ).all()
+    link = Link("posts", f"{len(post_ids)} shown to the models", {"stored": len(rows)})
+    if len(rows) < len(set(post_ids)):
+        link.broken.append(f"{len(set(post_ids)) - len(rows)} of them are not stored (any more)")
+    _add_bytes(connection, link, rows)
+    return link
+
+
+def _add_bytes(connection: sa.Connection, link: Link, posts: Sequence[Any]) -> None:
+    unlike = posts_unlike_bytes(connection, posts)
+    link.broken += [f"post {post_id}: {problem}" for post_id, problems in unlike.items() for problem in problems]
     link.parts += payload_links(connection, [row.payload_id for row in posts])
     if any(row.payload_id is None for row in posts):
         link.broken.append("a post names no payload")
-    return link
 
 
 def _mentioned(connection: sa.Connection, token_id: int, as_of: datetime) -> Sequence[Any]:
@@ -82,7 +104,8 @@ def _mentioned(connection: sa.Connection, token_id: int, as_of: datetime) -> Seq
     statement = (
         sa.select(
             *(named.c.observed_at, named.c.post_id, named.c.resolution),
-            *(p.author_name, p.text, p.payload_id, s.score, s.scam_probability, s.bot_likeness),
+            *(p[name] for name in POST_COLUMNS if name != "observed_at"),
+            *(p.author_name, p.payload_id, s.score, s.scam_probability, s.bot_likeness),
         )
         .select_from(named.outerjoin(social_posts, same(p)).outerjoin(post_sentiments, same(s)))
         .order_by(named.c.observed_at.desc(), named.c.post_id)

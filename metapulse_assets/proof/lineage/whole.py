@@ -40,7 +40,7 @@ def explain(connection: sa.Connection, signal_id: str) -> Link:
     link.broken += _unlike_hit(connection, row)
     link.parts.append(hit)
     for reason in row.reasons:
-        risk = risk_link(connection, row.token_id, reason["inputs"])
+        risk = risk_link(connection, row.token_id, row.risk, reason["inputs"])
         if risk is not None:
             link.parts.append(risk)
     return link
