@@ -6,6 +6,7 @@ migrated template, which takes a few hundredths of a second.
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -53,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.startswith(_STEERING) and name not in _KEPT:
             del os.environ[name]
     Settings.model_config["env_file"] = None
+    # Whoever was put into the background by a script ignores Ctrl-C, and so would all processes that the tests start and stop.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if SESSION_HOME not in os.environ:
         home = Path(os.environ.get("TMPDIR", "/tmp")) / f"metapulse-tests-{uuid.uuid4().hex[:8]}"  # noqa: S108
         os.environ[SESSION_HOME] = str(home)
