@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from metapulse_assets.platform.runtime import Platform
 from metapulse_assets.platform.settings import Settings
+from metapulse_assets.service import database
 from metapulse_assets.service.access.api_tokens import create_token
 from metapulse_assets.service.access.callers import SCOPES
 from metapulse_assets.service.app import create_app
@@ -21,11 +22,20 @@ StartService = Callable[..., TestClient]
 
 
 @pytest.fixture
-def start_service(make_settings: Callable[..., Settings]) -> Iterator[StartService]:
-    """Starts a service with settings by field name; `client`: the address that it sees, `clock`: its time of day."""
+def start_service(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Iterator[StartService]:
+    """Starts a service with settings by field name; `client`: the address that it sees, `clock`: its time of day.
+
+    `connect_seconds`: how long it waits for its database, which is there in most tests, if the machine is not too busy.
+    """
     with ExitStack() as stack:
 
-        def start(client: str = "127.0.0.1", clock: Callable[[], Any] | None = None, **overrides: object) -> TestClient:
+        def start(
+            client: str = "127.0.0.1",
+            clock: Callable[[], Any] | None = None,
+            connect_seconds: float = 60.0,
+            **overrides: object,
+        ) -> TestClient:
+            monkeypatch.setattr(database, "CONNECT_SECONDS", connect_seconds)
             generous = {"service_requests_per_minute": 100_000, "service_cache_seconds": 0}
             settings = make_settings(**{**generous, **overrides})
             platform = Platform(settings) if clock is None else Platform(settings, clock)

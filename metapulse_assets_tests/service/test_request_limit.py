@@ -124,7 +124,7 @@ def test_while_the_database_is_away_nobody_is_let_in_and_then_everybody_again(
 ) -> None:
     url, way, socket = detachable
     secret = make_token("jobs:read")
-    service = start_service(database_url=url)
+    service = start_service(database_url=url, connect_seconds=2.0)
 
     def refused() -> None:
         for headers in ({}, bearer(secret), bearer("mp_wrong")):
