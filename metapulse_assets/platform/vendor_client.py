@@ -29,6 +29,7 @@ from metapulse_assets.platform.rate_limit import BUCKETS, Gate, SharedRateLimit
 from metapulse_assets.platform.raw_payloads import RawPayload
 from metapulse_assets.platform.redaction import redact
 from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.trust import tls_context
 from metapulse_assets.platform.vendor_settings import is_loopback
 
 LARGEST_BODY = 32 * 1024 * 1024
@@ -189,6 +190,7 @@ class VendorClient:
             headers={"User-Agent": f"metapulse/{__version__}", "Accept": "application/json", **(headers or {})},
             timeout=self.policy.timeout_seconds,
             limits=httpx2.Limits(max_connections=20, max_keepalive_connections=20),
+            verify=tls_context(),
             # A proxy of the environment would take what is meant for this machine out of it.
             trust_env=not is_loopback(base_url),
         )

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from metapulse_assets.platform.asset_policy import BACKFILL_TAG
+from metapulse_assets.platform.trust import tls_context
 from metapulse_assets.platform.vendor_settings import is_loopback
 
 # What a question may take. The webserver loads the code of its locations before it answers the first one.
@@ -80,7 +81,7 @@ class Launcher:
 
     def _client(self) -> httpx2.AsyncClient:
         # A proxy of the environment would take what is meant for this machine out of it.
-        return httpx2.AsyncClient(timeout=QUESTION_SECONDS, trust_env=not is_loopback(self._page))
+        return httpx2.AsyncClient(timeout=QUESTION_SECONDS, verify=tls_context(), trust_env=not is_loopback(self._page))
 
     async def _find(self, client: httpx2.AsyncClient, job: str) -> dict[str, str]:
         found = (await self._ask(client, _JOBS))["repositoriesOrError"]

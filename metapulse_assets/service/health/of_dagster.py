@@ -7,6 +7,7 @@ import httpx2
 
 from metapulse_assets.operations.health import HealthRow
 from metapulse_assets.platform.settings import Settings
+from metapulse_assets.platform.trust import tls_context
 from metapulse_assets.platform.vendor_settings import is_loopback
 from metapulse_assets.service import probes
 from metapulse_assets.service.probes import connected, dagster_address, dagster_page, fetch, row_of
@@ -68,4 +69,4 @@ async def code_server(settings: Settings) -> list[HealthRow]:
 
 def _http(url: str) -> httpx2.AsyncClient:
     # A proxy of the environment would take what is meant for this machine out of it.
-    return httpx2.AsyncClient(timeout=probes.PROBE_SECONDS, trust_env=not is_loopback(url))
+    return httpx2.AsyncClient(timeout=probes.PROBE_SECONDS, verify=tls_context(), trust_env=not is_loopback(url))
