@@ -26,7 +26,7 @@ up: $(VENV)/.set-up ## the same, then stay: pages, schedules; Ctrl-C stops it al
 	@exec $(BIN)/metapulse up $(if $(MODE),--mode $(MODE))
 
 test: $(VENV)/.installed-dev ## run the test suite
-	@exec $(BIN)/python -m pytest -n 5 --dist worksteal
+	@exec $(BIN)/python -m pytest -n 4 --dist worksteal
 
 bench: $(VENV)/.installed-dev ## measure, write docs/benchmarks.md [ONLY=tick]
 	@exec $(BIN)/python -m metapulse_assets_tests.benchmarks $(ONLY)

@@ -41,6 +41,10 @@ class Stack:
     def __post_init__(self) -> None:
         """Fill in the file as its reader would, on ports that are free."""
         shutil.copy(ROOT / "dagster.yaml", self.folder)
+        # The image has no .env, and Dagster would let that of a developer's checkout win over the environment.
+        self.checkout.mkdir()
+        for part in ("deploy", "metapulse_assets"):
+            (self.checkout / part).symlink_to(ROOT / part)
         service_ports = dict(
             zip(("PORT", "METRICS_PORT", "HEALTH_PORT"), (str(self.ports[name]) for name in "abc"), strict=True)
         )
@@ -55,6 +59,11 @@ class Stack:
         self.services: dict[str, Any] = compose(
             {"POSTGRES_PASSWORD": "of-another", "DATABASE_URL": self.database_url, **service_ports}
         )["services"]
+
+    @property
+    def checkout(self) -> Path:
+        """Where commands run."""
+        return self.folder / "checkout"
 
     def here(self, text: str) -> str:
         """A word of Compose's file as it is on this machine."""
@@ -80,7 +89,12 @@ class Stack:
         for name in names:
             with (self.folder / f"{name}.log").open("wb") as log:
                 self.running[name] = subprocess.Popen(
-                    self.command(name), cwd=ROOT, env=self.environment(name), stdout=log, stderr=log, start_new_session=True
+                    self.command(name),
+                    cwd=self.checkout,
+                    env=self.environment(name),
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
 
     def wait_healthy(self, *names: str) -> None:
@@ -91,7 +105,7 @@ class Stack:
             assert self.running[name].poll() is None, self.log(name)
             done = subprocess.run(
                 self.command(name, health=True),
-                cwd=ROOT,
+                cwd=self.checkout,
                 env=self.environment(name),
                 capture_output=True,
                 text=True,
@@ -153,7 +167,7 @@ def stack(tmp_path: Path, server_home: Path) -> Iterator[Stack]:
 def test_every_command_starts_is_healthy_runs_a_job_and_stops(stack: Stack) -> None:
     migrated = subprocess.run(
         stack.command("migrate"),
-        cwd=ROOT,
+        cwd=stack.checkout,
         env=stack.environment("migrate"),
         capture_output=True,
         text=True,
