@@ -46,6 +46,8 @@ LATE = "UPDATE pgqueuer.pgqueuer SET execute_after = now() - make_interval(secs 
 def a_machine_at_ease(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this machine has to do meanwhile, and how long that takes, is no part of the test."""
     monkeypatch.setattr(probes, "PROBE_SECONDS", 30.0)
+    monkeypatch.setattr(live_health, "LATENCY_WARN_SECONDS", 30.0)
+    monkeypatch.setattr(live_health, "LATENCY_FAIL_SECONDS", 60.0)
     monkeypatch.setattr(live_health, "read_process", lambda: ProcessFacts(100_000_000, 0.1, 0.5, 4_000_000_000))
 
 
