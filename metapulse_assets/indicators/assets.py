@@ -34,7 +34,7 @@ def technical_analyses(context: dg.AssetExecutionContext, platform: dg.ResourceP
                 def report(day: date, tokens_done: int, name: str = timeframe.name) -> None:
                     context.log.info(f"{day} {name}: {tokens_done} tokens analysed")
 
-                result = chain_store.recompute_days(connection, timeframe, days, now, report)
+                result = chain_store.recompute(connection, timeframe, days, now, report)
                 changed[timeframe.name] = changed.get(timeframe.name, 0) + result.rows
                 rebuilt += result.tokens_rebuilt
     with platform.engine.connect() as connection:

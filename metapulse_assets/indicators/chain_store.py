@@ -83,13 +83,6 @@ def advance(connection: sa.Connection, timeframe: Timeframe, as_of: datetime) ->
 
 
 def recompute(
-    connection: sa.Connection, timeframe: Timeframe, day: date, as_of: datetime, report: Callable[[int], None]
-) -> Analysed:
-    """`recompute_days` of one day; `report` is told how many tokens are done."""
-    return recompute_days(connection, timeframe, [day], as_of, lambda _, tokens: report(tokens))
-
-
-def recompute_days(
     connection: sa.Connection, timeframe: Timeframe, days: Sequence[date], as_of: datetime, report: Callable[[date, int], None]
 ) -> Analysed:
     """Make the analyses of days (ascending) from their candles, whatever is stored; rows that come out equal stay untouched.

@@ -15,7 +15,7 @@ import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,8 +83,9 @@ def clean_up(
     `steps_before`: how steps went by, and what is reported each minute, goes where it is older; None: with all the rest.
     """
     stop = time.monotonic() + seconds
-    removed = [] if steps_before is None else [_delete_steps(engine, steps_before, stop)]
-    removed += [] if steps_before is None else [_delete_reports(engine, steps_before, stop)]
+    removed = []
+    if steps_before is not None:
+        removed += [_delete_steps(engine, steps_before, stop), _delete_reports(engine, steps_before, stop)]
     removed += [
         _delete_events(engine, before, stop),
         _delete(engine, checks, _old_checks(before), before, stop),
@@ -110,25 +111,44 @@ def _in_progress() -> sa.Select[tuple[str]]:
 
 
 def _delete_events(engine: sa.Engine, before: datetime, stop: float) -> Removed:
-    """Delete events; they are walked by id, as their time has no index, and ids ascend with it."""
+    """Delete events, save those of runs in progress and the newest of each asset, partition and kind."""
     removed = Removed(events.name, before, STORE)
-    last = -1
-    while True:
-        if time.monotonic() > stop:
-            removed.is_complete = False
-            return removed
+    of_no_run_in_progress = sa.or_(events.c.run_id.is_(None), events.c.run_id.not_in(_in_progress()))
+    _delete_walking(engine, removed, sa.true(), [of_no_run_in_progress, events.c.id.not_in(_checks_events())], stop)
+    return removed
+
+
+def _delete_steps(engine: sa.Engine, before: datetime, stop: float) -> Removed:
+    """Delete how steps went by; walked kind by kind, of which few are left of the time before."""
+    removed = Removed(STEPS, before, STORE)
+    of_good_runs = events.c.run_id.in_(sa.select(runs.c.run_id).where(runs.c.status == dg.DagsterRunStatus.SUCCESS.value))
+    for kind in _STEP_EVENTS:
+        kept_elsewhere = [events.c.id.in_(_kept_evaluations())] if kind is _KIND.ASSET_CHECK_EVALUATION else []
+        _delete_walking(engine, removed, events.c.dagster_event_type == kind.value, [of_good_runs, *kept_elsewhere], stop)
+    return removed
+
+
+def _delete_walking(
+    engine: sa.Engine, removed: Removed, which: sa.ColumnElement[bool], may_go: Sequence[sa.ColumnElement[bool]], stop: float
+) -> None:
+    """Delete events of no asset, and those that another one follows; by id, which ascends with their time and has an index."""
+    before, last = _naive(removed.kept_since), -1
+    while time.monotonic() <= stop:
         with engine.begin() as connection:
             walked = connection.execute(
-                sa.select(events.c.id, events.c.timestamp).where(events.c.id > last).order_by(events.c.id).limit(BATCH_ROWS)
+                sa.select(events.c.id, events.c.timestamp)
+                .where(which, events.c.id > last)
+                .order_by(events.c.id)
+                .limit(BATCH_ROWS)
             ).all()
-            if not walked or all(row.timestamp is not None and row.timestamp >= _naive(before) for row in walked):
-                return removed
+            if not walked or all(row.timestamp is not None and row.timestamp >= before for row in walked):
+                return
             condition = sa.and_(
+                which,
                 events.c.id.between(walked[0].id, walked[-1].id),
-                events.c.timestamp < _naive(before),
-                sa.or_(events.c.run_id.is_(None), events.c.run_id.not_in(_in_progress())),
+                events.c.timestamp < before,
                 sa.or_(events.c.asset_key.is_(None), _is_followed()),
-                events.c.id.not_in(_checks_events()),
+                *may_go,
             )
             gone = connection.execute(sa.delete(events).where(condition).returning(events.c.id, _size(events))).all()
             if gone:
@@ -136,38 +156,7 @@ def _delete_events(engine: sa.Engine, before: datetime, stop: float) -> Removed:
             removed.rows += len(gone)
             removed.bytes_freed += sum(row.size for row in gone)
             last = walked[-1].id
-
-
-def _delete_steps(engine: sa.Engine, before: datetime, stop: float) -> Removed:
-    """Delete how steps went by; walked kind by kind, of which few are left of the time before."""
-    removed = Removed(STEPS, before, STORE)
-    for kind in _STEP_EVENTS:
-        may_go = [
-            events.c.run_id.in_(sa.select(runs.c.run_id).where(runs.c.status == dg.DagsterRunStatus.SUCCESS.value)),
-            sa.or_(events.c.asset_key.is_(None), _is_followed()),
-        ]
-        if kind is _KIND.ASSET_CHECK_EVALUATION:
-            may_go.append(events.c.id.in_(_kept_evaluations()))
-        last = -1
-        while True:
-            if time.monotonic() > stop:
-                removed.is_complete = False
-                return removed
-            with engine.begin() as connection:
-                walked = connection.execute(
-                    sa.select(events.c.id)
-                    .where(events.c.dagster_event_type == kind.value, events.c.id > last, events.c.timestamp < _naive(before))
-                    .order_by(events.c.id)
-                    .limit(BATCH_ROWS)
-                ).all()
-                if not walked:
-                    break
-                ids = [row.id for row in walked]
-                gone = connection.execute(sa.delete(events).where(events.c.id.in_(ids), *may_go).returning(_size(events))).all()
-                removed.rows += len(gone)
-                removed.bytes_freed += sum(row.size for row in gone)
-                last = ids[-1]
-    return removed
+    removed.is_complete = False
 
 
 def _delete_reports(engine: sa.Engine, before: datetime, stop: float) -> Removed:

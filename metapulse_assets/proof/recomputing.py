@@ -72,8 +72,7 @@ def recompute_signal(machine: TimeMachine, signal: Signal) -> Recomputed:
     )
     connection = machine.connection
     for timeframe, wanted in days.items():
-        for day in wanted:
-            chain_store.recompute(connection, TIMEFRAMES[timeframe], day, moment, _silent)
+        chain_store.recompute(connection, TIMEFRAMES[timeframe], wanted, moment, _silent)
     for kind in _sources_of(signal):
         _FIND[kind](connection, signal, days)
     for day in _days_between(moment - timedelta(seconds=MAX_AGE_SECONDS), moment):
@@ -225,5 +224,5 @@ def _same(column: sa.Column[Any], stored: Any, made: Any) -> bool:
     return bool(stored == made)
 
 
-def _silent(done: int) -> None:
+def _silent(day: date, done: int) -> None:
     """Progress of one token is of no interest."""

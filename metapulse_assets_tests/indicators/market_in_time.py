@@ -99,16 +99,12 @@ class MarketInTime:
         """Fill a day of the last few with a vendor's candles and make its analyses anew."""
         day = utc_day(self.now) - timedelta(days=int(self.luck.integers(0, 3)))
         self.bring(0, fills_in=day)
-        self.recompute(day)
+        self.recompute([day])
         self.backfilled.add(day)
 
-    def recompute(self, day: date) -> int:
-        """Make a day's analyses anew; returns the rows that changed."""
-        return chain_store.recompute(self.connection, self.timeframe, day, self.now, lambda _: None).rows
-
-    def recompute_together(self, days: Sequence[date]) -> int:
-        """Make the analyses of several days anew in one go; returns the rows that changed."""
-        return chain_store.recompute_days(self.connection, self.timeframe, days, self.now, lambda *_: None).rows
+    def recompute(self, days: Sequence[date]) -> int:
+        """Make the analyses of days anew in one go; returns the rows that changed."""
+        return chain_store.recompute(self.connection, self.timeframe, days, self.now, lambda *_: None).rows
 
     def forget(self) -> None:
         """Empty the caches, one or both."""

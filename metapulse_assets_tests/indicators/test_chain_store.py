@@ -48,8 +48,8 @@ def test_ticks_leave_what_a_backfill_makes_of_what_was_usable(
         before = market.rows()
         days = sorted({utc_day(opened) for _, opened in before})
         for day in days:
-            market.recompute(day)
+            market.recompute([day])
         assert_lawful(market)
         after = market.rows()
         assert {key: after.get(key) for key in before} == before
-        assert market.recompute_together(days) == 0
+        assert market.recompute(days) == 0

@@ -136,7 +136,7 @@ def test_a_late_answer_about_yesterday_is_analysed_where_it_is_the_newest(engine
 def test_recomputing_twice_changes_nothing_and_repairs_what_was_spoilt(engine: sa.Engine) -> None:
     with rolled_back(engine) as connection:
         market = running_market(connection, TEN)
-        assert market.recompute(TEN.date()) == 0
+        assert market.recompute([TEN.date()]) == 0
         table, token = technical_analyses, market.token_ids[0]
         connection.execute(sa.update(table).where(table.c.opened_at == TEN - FIVE).values(rsi_14=1.0))
         connection.execute(sa.delete(table).where(table.c.opened_at == TEN - 2 * FIVE, table.c.token_id == token))
@@ -152,8 +152,8 @@ def test_recomputing_twice_changes_nothing_and_repairs_what_was_spoilt(engine: s
                 recommendation="buy",
             )
         )
-        assert market.recompute(TEN.date()) == 4
-        assert market.recompute(TEN.date()) == 0
+        assert market.recompute([TEN.date()]) == 4
+        assert market.recompute([TEN.date()]) == 0
         assert_lawful(market)
 
 
@@ -161,7 +161,7 @@ def test_recomputing_leaves_alone_what_a_later_tick_made(engine: sa.Engine) -> N
     with rolled_back(engine) as connection:
         market = running_market(connection, TEN)
         before = market.rows()
-        assert chain_store.recompute(connection, FIVE_MINUTES, TEN.date(), TEN - 3 * FIVE, lambda _: None).rows == 0
+        assert chain_store.recompute(connection, FIVE_MINUTES, [TEN.date()], TEN - 3 * FIVE, lambda *_: None).rows == 0
         assert market.rows() == before
 
 
@@ -172,7 +172,9 @@ def test_recomputing_block_by_block_gives_the_same_rows(engine: sa.Engine, monke
         connection.execute(sa.delete(technical_analyses))
         monkeypatch.setattr(chain_store, "TOKENS_AT_A_TIME", 2)
         reported: list[int] = []
-        result = chain_store.recompute(connection, FIVE_MINUTES, TEN.date(), market.now, reported.append)
+        result = chain_store.recompute(
+            connection, FIVE_MINUTES, [TEN.date()], market.now, lambda day, tokens: reported.append(tokens)
+        )
         assert (result, reported) == (chain_store.Analysed(5 * BARS, 5), [2, 4, 5])
         assert market.rows() == before
 

@@ -13,7 +13,7 @@ from metapulse_assets.platform.json_logs import known_secrets
 from metapulse_assets.platform.redaction import redact
 from metapulse_assets.platform.settings import Settings
 from metapulse_assets.platform.work_queue.claiming import Claimed
-from metapulse_assets.platform.work_queue.job import LONGEST_PAUSE_SECONDS, GiveUp, Job, RetryLater
+from metapulse_assets.platform.work_queue.job import LONGEST_WAIT_SECONDS, GiveUp, Job, RetryLater
 from metapulse_assets.platform.work_queue.policies import Policy, doubling, pause_after
 from metapulse_assets.platform.work_queue.registry import Handler
 from metapulse_assets.platform.work_queue.settling import LeaseLost, Outcome, as_error, as_result, settle, settle_in
@@ -75,7 +75,7 @@ def judge(policy: Policy, settings: Settings, job: Claimed, error: str, pause: f
         except Exception as fault:
             pause = pause_after(usual, 1)
             error = as_error(f"{error}; and its queue's backoff fails: {type(fault).__name__}: {fault}")
-    return Outcome(job, "retried", error=error, pause_seconds=min(max(pause, 0.0), LONGEST_PAUSE_SECONDS))
+    return Outcome(job, "retried", error=error, pause_seconds=min(max(pause, 0.0), LONGEST_WAIT_SECONDS))
 
 
 def _is_being_canceled() -> bool:

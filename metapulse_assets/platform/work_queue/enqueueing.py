@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import sqlalchemy as sa
 
+from metapulse_assets.platform.work_queue.job import LONGEST_WAIT_SECONDS
 from metapulse_assets.platform.work_queue.json_text import storable_json
 from metapulse_assets.platform.work_queue.pgqueuer_schema import (
     CHANNEL,
@@ -31,7 +32,6 @@ Rows = list[Sequence[Any]]
 BATCH = 5_000
 # A job with the same id may end between the refusal and the look at it; then its place is free.
 TRIES = 5
-LONGEST_DELAY = timedelta(days=365)
 # The index that keeps ids unique takes little more.
 LONGEST_ID_BYTES = 2_000
 
@@ -152,8 +152,8 @@ def _checked(place: int, job: NewJob) -> _Checked:
     except (TypeError, ValueError) as error:
         raise ValueError(f"jobs[{place}].data of {job.queue}: {error}") from None
     delay = job.delay or timedelta()
-    if not timedelta() <= delay <= LONGEST_DELAY:
-        raise ValueError(f"jobs[{place}].delay of {job.queue}: is below 0 or above {LONGEST_DELAY.days} days")
+    if not 0 <= delay.total_seconds() <= LONGEST_WAIT_SECONDS:
+        raise ValueError(f"jobs[{place}].delay of {job.queue}: is below 0 or above {LONGEST_WAIT_SECONDS // 86_400} days")
     if job.unique_id is not None and (not job.unique_id or "\0" in job.unique_id):
         raise ValueError(f"jobs[{place}].unique_id of {job.queue}: is empty or holds a NUL")
     if len((job.unique_id or "").encode(errors="replace")) > LONGEST_ID_BYTES:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from metapulse_assets.platform.runtime import Platform
 
 JobData = dict[str, Any]
-LONGEST_PAUSE_SECONDS = 365 * 86_400.0
+LONGEST_WAIT_SECONDS = 365 * 86_400
+"""Of a job that is to begin later, or again later. Own choice."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class RetryLater(Exception):  # noqa: N818 - an instruction, not an error
 
     def __init__(self, seconds: float, reason: str) -> None:
         """`seconds`: from now on; `reason`: what went wrong. Raises ValueError for a time that is none."""
-        if not isinstance(seconds, int | float) or not seconds <= LONGEST_PAUSE_SECONDS:
-            raise ValueError(f"RetryLater.seconds: {seconds!r} is not a number up to {LONGEST_PAUSE_SECONDS:,.0f} ({reason})")
+        if not isinstance(seconds, int | float) or not seconds <= LONGEST_WAIT_SECONDS:
+            raise ValueError(f"RetryLater.seconds: {seconds!r} is not a number up to {LONGEST_WAIT_SECONDS:,.0f} ({reason})")
         super().__init__(reason)
         self.seconds = seconds
 

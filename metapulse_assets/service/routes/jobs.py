@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from metapulse_assets.platform.work_queue import enqueueing, finding, statistics
+from metapulse_assets.platform.work_queue.job import LONGEST_WAIT_SECONDS
 from metapulse_assets.platform.work_queue.policies import LARGEST_PRIORITY
 from metapulse_assets.platform.work_queue.registry import handlers
 from metapulse_assets.service.access.callers import require
@@ -16,7 +17,6 @@ from metapulse_assets.service.pages import ALWAYS, answer, database_of, platform
 from metapulse_assets.service.problems import Problem, documented
 from metapulse_assets.service.routes.job_answers import job_answer
 
-LONGEST_DELAY_SECONDS = 365 * 86_400
 LONGEST_ID = 200
 MOST_JOBS = 500
 
@@ -68,7 +68,7 @@ class JobRequest(BaseModel):
     priority: Literal["high", "medium", "low"] | Annotated[int, Field(ge=0, le=LARGEST_PRIORITY)] | None = Field(
         None, description="high (1), medium (5), low (10) or a number: the lower goes first. Without it: as the queue has it"
     )
-    delay_seconds: float | None = Field(None, ge=0, le=LONGEST_DELAY_SECONDS, description="it begins no sooner")
+    delay_seconds: float | None = Field(None, ge=0, le=LONGEST_WAIT_SECONDS, description="it begins no sooner")
     id: str | None = Field(
         None,
         min_length=1,
